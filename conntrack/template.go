@@ -1,0 +1,30 @@
+package conntrack
+
+// Template is what -j CT attaches to a packet before conntrack sees it: how
+// to look the packet up, and what a new connection gets (Linux: an nf_conn
+// with IPS_TEMPLATE). It is immutable after the rules are loaded.
+type Template struct {
+	// ZoneID is the zone; it counts for the directions set in ZoneDir.
+	ZoneID  uint16
+	ZoneDir ZoneDir
+	// ZoneFromMark takes the low 16 bits of the packet's mark instead.
+	ZoneFromMark bool
+	// Helper is the name of the helper to attach to a new connection.
+	Helper string
+	// TimeoutPolicy names a timeout policy.
+	TimeoutPolicy string
+	// EventMask and ExpectEventMask restrict events when HasEventMask /
+	// HasExpectEventMask say so.
+	EventMask, ExpectEventMask       uint16
+	HasEventMask, HasExpectEventMask bool
+}
+
+// ZoneDir says for which directions a zone counts.
+type ZoneDir uint8
+
+// The directions of a zone, as in Linux.
+const (
+	ZoneOriginal ZoneDir = 1
+	ZoneReply    ZoneDir = 2
+	ZoneBoth     ZoneDir = 3
+)

@@ -1,0 +1,107 @@
+package hook
+
+import (
+	"weir/conntrack"
+	"weir/iface"
+	"weir/packet"
+	"weir/route"
+	"weir/trace"
+)
+
+// Traversal is one packet on its way through the machine: the packet, and all
+// that is known of it that does not stand in its bytes (Linux: struct sk_buff
+// without the data, and struct nf_hook_state). A worker has a few and resets
+// them; nobody stores one.
+type Traversal struct {
+	Pkt *packet.Packet
+	Env *Env
+
+	Point   Point
+	In, Out *iface.Iface // nil where the point has none
+	Now     int64        // packet clock, ns since the Unix epoch
+
+	CT       conntrack.Ref
+	Template *conntrack.Template // set by CT in raw, taken by conntrack; nil is none
+	Mark     uint32
+	Priority uint32 // traffic class (CLASSIFY)
+	// Route is how the packet leaves or is delivered; Type None before routing.
+	Route route.Result
+	// Local marks a packet that this machine sent.
+	Local bool
+	// SocketOwner is what -m owner asks of a local packet; nil if unknown.
+	SocketOwner *Owner
+	// NFTrace marks a packet that the TRACE target chose.
+	NFTrace bool
+
+	// Why is set by whoever drops.
+	Why Reason
+	// Hotdrop is set by a match that ends the walk with a drop.
+	Hotdrop bool
+	// QueueNum and QueueBypass go with a Queue verdict.
+	QueueNum    uint16
+	QueueBypass bool
+
+	Trace *trace.Recorder // nil is off; its methods accept nil
+}
+
+// Owner is the credentials of the socket behind a locally sent packet.
+type Owner struct{ UID, GID uint32 }
+
+// Drop records the reason and returns the verdict, so that no drop goes
+// without one: return t.Drop(hook.ReasonRule).
+func (t *Traversal) Drop(r Reason) Verdict {
+	t.Why = r
+	return Drop
+}
+
+// Env is what hook functions may use of the machine they run in. One per
+// worker; it outlives every traversal.
+type Env struct {
+	CT     *conntrack.Table
+	Routes *route.Table
+	Ifaces *iface.Set
+	// Rand is every random choice of the machine; seeded, so that a replay
+	// is the same twice.
+	Rand Rand
+	// Emit answers and injects packets.
+	Emit Emitter
+	// Log takes the lines of LOG, NFLOG and log_invalid; nil throws them away.
+	Log Logger
+}
+
+// Rand is a source of random numbers.
+type Rand interface {
+	Uint32() uint32
+	// PortOffset chooses the first port or id to try: a number that, added to
+	// min modulo size, is where a search begins. min and size let a test
+	// steer the choice. Linux takes 16 random bits.
+	PortOffset(min, size uint32) uint32
+}
+
+// Emitter makes the machine send packets of its own because of the one in the
+// traversal. The answer goes through OUTPUT and POSTROUTING before the call
+// returns. Nothing is sent where Linux would send nothing (an error about an
+// error, a broadcast …).
+type Emitter interface {
+	// ICMPError sends an ICMP or ICMPv6 error about t's packet. info is the
+	// second word of the ICMP header: MTU, pointer, gateway; else 0.
+	ICMPError(t *Traversal, typ, code uint8, info uint32)
+	// TCPReset answers t's segment with RST (-j REJECT --reject-with tcp-reset).
+	TCPReset(t *Traversal)
+	// Inject sends a copy of a packet out as if this machine had made it,
+	// untracked, by the route to via (-j TEE).
+	Inject(t *Traversal, p *packet.Packet, via packet.Addr)
+}
+
+// Logger takes what rules log.
+type Logger interface {
+	Log(t *Traversal, l LogRecord)
+}
+
+// LogRecord is one line that a rule or a tracker wrote.
+type LogRecord struct {
+	Source string // "LOG", "NFLOG", "TRACE", "nf_ct_proto_6" …
+	Level  uint8  // syslog level 0 to 7
+	Group  uint16 // NFLOG
+	Text   string // without the time; as the kernel writes it
+}
