@@ -50,11 +50,12 @@ func (p *Pipeline) Run(pt Point, t *Traversal) Verdict {
 	t.Point = pt
 	at := p.at[pt]
 	for i := range at {
-	again:
-		switch v := at[i].Fn(t); v {
+		v := at[i].Fn(t)
+		for v == Repeat {
+			v = at[i].Fn(t)
+		}
+		switch v {
 		case Accept:
-		case Repeat:
-			goto again
 		case Stop:
 			return Accept
 		case Drop:

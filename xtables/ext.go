@@ -1,6 +1,8 @@
 package xtables
 
 import (
+	"strconv"
+
 	"weir/hook"
 	"weir/packet"
 )
@@ -195,4 +197,9 @@ type List struct {
 type Error struct {
 	Pos Pos
 	Msg string
+}
+
+// Error is "file:line:column: message".
+func (e *Error) Error() string {
+	return e.Pos.File + ":" + strconv.Itoa(e.Pos.Line) + ":" + strconv.Itoa(e.Pos.Col) + ": " + e.Msg
 }
