@@ -80,7 +80,7 @@ type Geometry struct {
 	MaxSize int   // largest fragment in bytes (IPv4: total length; IPv6: see router)
 	DF      bool  // the largest fragment carried "don't fragment"
 	Parts   []int // IP payload bytes of each fragment, in order of offset
-	// LastHdr is IPv6 only: the fragment header's identification.
+	// ID is the identification, IPv6 only.
 	ID uint32
 }
 
