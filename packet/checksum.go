@@ -116,7 +116,8 @@ func checksumOffset(proto uint8) int {
 // L4ChecksumOK verifies the checksum of layer 4. A UDP checksum of zero is
 // good. Protocols without a checksum, and headers too short to have one, are
 // good; lengths are for others to judge. Fragments cannot be verified and are
-// good too.
+// good too. A UDP datagram is verified over all that the IP packet holds, also
+// behind the length that UDP states (Linux: net/netfilter/utils.c nf_checksum).
 func (p *Packet) L4ChecksumOK() bool {
 	if p.L4 < 0 || p.More {
 		return true
@@ -132,9 +133,6 @@ func (p *Packet) L4ChecksumOK() bool {
 	case UDP:
 		if b[6] == 0 && b[7] == 0 {
 			return true
-		}
-		if n := int(binary.BigEndian.Uint16(b[4:])); n >= 8 && n <= len(b) {
-			b = b[:n]
 		}
 	case UDPLite:
 		n := len(b)

@@ -7,12 +7,12 @@ type HeaderKind uint8
 
 // The kinds of a HeaderError.
 const (
-	Short         HeaderKind = iota + 1 // shorter than the header or than the length it states
-	BadVersion                          // neither 4 nor 6
-	BadHeaderLen                        // IPv4 header length below 20 or behind the end
-	BadTotalLen                         // IPv4 total length below the header length
-	BadHeaderSum                        // IPv4 header checksum
-	JumboRefused                        // IPv6 payload length 0 with a payload: a jumbogram
+	Short        HeaderKind = iota + 1 // shorter than the header or than the length it states
+	BadVersion                         // neither 4 nor 6
+	BadHeaderLen                       // IPv4 header length below 20 or behind the end
+	BadTotalLen                        // IPv4 total length below the header length
+	BadHeaderSum                       // IPv4 header checksum
+	JumboRefused                       // IPv6 payload length 0 with a payload: a jumbogram
 )
 
 var headerErrors = [...]HeaderError{
