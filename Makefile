@@ -1,0 +1,26 @@
+# weir: see README.md. `make help` lists the targets.
+GO ?= go
+export CGO_ENABLED ?= 0
+PACKETS ?= 1000000
+SEED ?= 1
+TIME ?= 10m
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+test: ## everything that can run here, the comparison with the running kernel included
+	@./internal/test.sh
+
+campaign: ## compare with the kernel: PACKETS=1000000 SEED=1
+	$(GO) run ./internal/linuxdiff/cmd/campaign -packets $(PACKETS) -seed $(SEED)
+
+fuzz: ## fuzz every parser, TIME=10m each
+	@./internal/fuzz.sh $(TIME)
+
+bench: ## benchmarks of the packet path
+	$(GO) test -run '^$$' -bench . -benchmem ./engine ./conntrack ./xtables
+
+docs: ## write the generated pages again
+	$(GO) test ./xtables/std -run TestSupportPage -update
+
+.PHONY: help test campaign fuzz bench docs

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# make test: installs what the tests need, runs all that can run here, and says
+# in a line each what was skipped and why.
+set -u
+cd "$(dirname "$0")/.."
+fail=0
+say() { printf '== %s\n' "$*"; }
+
+root=no
+if [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; then root=yes; fi
+
+if [ $root = yes ]; then
+	need=""
+	for pair in iptables-legacy:iptables conntrack:conntrack ip:iproute2 tcpdump:tcpdump tc:iproute2 gcc:gcc; do
+		command -v "${pair%%:*}" >/dev/null 2>&1 || need="$need ${pair##*:}"
+	done
+	if [ -n "$need" ] && command -v apt-get >/dev/null 2>&1; then
+		say "installing$need"
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need >/dev/null || fail=1
+	fi
+	export WEIR_REQUIRE_KERNEL=1 # a comparison that cannot run is a failure
+else
+	say "skipped: comparison with the running kernel (needs Linux and root)"
+fi
+
+say "build and vet"
+CGO_ENABLED=0 go build ./... || fail=1
+go vet ./... || fail=1
+
+say "tests"
+go test -shuffle=on -timeout 15m ./... || fail=1
+
+if command -v gcc >/dev/null 2>&1; then
+	say "race detector"
+	CGO_ENABLED=1 WEIR_REQUIRE_KERNEL= go test -race -short -timeout 10m $(go list ./... | grep -v -e /linuxdiff -e /internal/kernel) || fail=1
+else
+	say "skipped: race detector (needs gcc)"
+fi
+
+if [ $fail = 0 ]; then say "all passed"; else say "FAILED"; fi
+exit $fail
