@@ -1,0 +1,340 @@
+package render
+
+import (
+	"path"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"weir/trace"
+)
+
+// Show is how much of a walk is written.
+type Show uint8
+
+// The amounts.
+const (
+	ShowAll     Show = iota // every rule that was tried
+	ShowMatched             // only the rules that matched
+	ShowVerdict             // only the first line
+)
+
+// Text writes packets as text.
+type Text struct {
+	Style Style
+	Show  Show
+	// Start is the time of the first packet; times are shown relative to it.
+	Start int64
+}
+
+// row is one line of a walk before its columns are aligned.
+type row struct {
+	hook, part, place string
+	text, note        string
+	textCol, noteCol  string
+}
+
+// Append appends one packet: the answer, then the walk.
+func (t *Text) Append(b []byte, p *Packet) []byte {
+	b = t.head(b, p)
+	if t.Show == ShowVerdict {
+		return b
+	}
+	b = t.table(b, t.rows(p))
+	for _, l := range p.Logs {
+		b = append(b, t.Style.paint(dim, "  log         ")...)
+		b = append(b, l...)
+		b = append(b, '\n')
+	}
+	for i := range p.Out {
+		b = append(b, "  "...)
+		b = append(b, t.Style.paint(blue, "leaves ")...)
+		b = append(b, pad(p.Out[i].Dev, 6)...)
+		b = append(b, ' ')
+		b = AppendSummary(b, p.Out[i].Data)
+		b = append(b, '\n')
+	}
+	return append(b, '\n')
+}
+
+// head is the first line: what became of the packet and where, which packet
+// it was, by which interfaces it passed.
+func (t *Text) head(b []byte, p *Packet) []byte {
+	st := t.Style
+	verdict := strings.ToUpper(p.Verdict)
+	c := verdictColour(p.Verdict)
+	if c != "" {
+		c = bold + ";" + c
+	}
+	b = append(b, st.paint(c, pad(verdict, 7))...)
+	b = append(b, ' ')
+	b = append(b, st.paint(dim, pad("#"+strconv.Itoa(p.N), 4)+" +"+seconds(p.Time-t.Start)+"s")...)
+	b = append(b, "  "...)
+	if w := Where(p); w != "" {
+		b = append(b, st.paint(c, w)...)
+		b = append(b, "   "...)
+	}
+	b = append(b, st.paint(bold, Summary(p.Data))...)
+	b = append(b, st.paint(dim, "   in ")...)
+	b = append(b, p.In...)
+	if dev := mainOut(p); dev != "" {
+		b = append(b, st.paint(dim, " out ")...)
+		b = append(b, dev...)
+	}
+	if p.Conn != "" {
+		b = append(b, st.paint(dim, "   ct ")...)
+		b = append(b, p.Conn...)
+	}
+	return append(b, '\n')
+}
+
+// mainOut is the interface by which the packet itself left or would have.
+func mainOut(p *Packet) string {
+	if (p.Verdict == "forward" || p.Verdict == "output") && len(p.Out) > 0 {
+		return p.Out[len(p.Out)-1].Dev
+	}
+	for i := range p.Steps {
+		if s := &p.Steps[i]; s.Kind == trace.KindRoute {
+			for _, d := range s.Detail {
+				if d.Key == "out" {
+					return d.Value
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// Where names the place that decided a drop: table, chain and rule or policy,
+// or the reason alone.
+func Where(p *Packet) string {
+	if p.Verdict != "drop" {
+		return ""
+	}
+	if s := decider(p); s != nil {
+		at := s.Table + "/" + s.Chain
+		if s.Kind == trace.KindPolicy {
+			return at + " policy"
+		}
+		if s.File != "" {
+			return at + " " + path.Base(s.File) + ":" + strconv.Itoa(s.Line)
+		}
+		return at + " rule " + strconv.Itoa(s.Rule)
+	}
+	return p.Reason
+}
+
+// decider is the rule or policy that dropped the packet; nil if something
+// else did.
+func decider(p *Packet) *trace.Step {
+	switch p.Reason {
+	case "rule", "policy", "reject", "hotdrop":
+	default:
+		return nil
+	}
+	for i := len(p.Steps) - 1; i >= 0; i-- {
+		s := &p.Steps[i]
+		if (s.Kind == trace.KindRule && s.Match || s.Kind == trace.KindPolicy) && s.Verdict == "DROP" {
+			return s
+		}
+	}
+	return nil
+}
+
+// rows turns steps into lines: the hook stands where it changes, and the
+// table where it changes.
+func (t *Text) rows(p *Packet) []row {
+	var rows []row
+	last, lastPart := "", ""
+	dec := decider(p)
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.Kind == trace.KindRule && !s.Match && t.Show == ShowMatched {
+			continue
+		}
+		r := row{hook: s.Hook, part: s.Table}
+		if s.Kind != trace.KindRule && s.Kind != trace.KindPolicy {
+			r.part = string(s.Kind)
+		}
+		if s.Kind == trace.KindRoute || s.Kind == trace.KindEmit {
+			r.hook, r.part = string(s.Kind), ""
+		}
+		t.fill(&r, s)
+		if s == dec {
+			r.note = join(r.note, "decided here")
+			r.noteCol = red
+		}
+		hook, part := r.hook, r.part
+		if hook == last {
+			r.hook = ""
+			if part == lastPart {
+				r.part = ""
+			}
+		}
+		last, lastPart = hook, part
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func (t *Text) fill(r *row, s *trace.Step) {
+	indent := strings.Repeat("  ", s.Depth)
+	switch s.Kind {
+	case trace.KindRule:
+		if s.File != "" {
+			r.place = path.Base(s.File) + ":" + strconv.Itoa(s.Line)
+		} else {
+			r.place = s.Chain + ":" + strconv.Itoa(s.Rule)
+		}
+		if !s.Match {
+			r.text = indent + "no: " + s.Failed
+			if s.Actual != "" {
+				r.text += " (" + s.Actual + ")"
+			}
+			r.textCol = dim
+			return
+		}
+		r.text = indent + ruleText(s)
+		r.textCol = bold
+		if c := verdictColour(s.Verdict); c != "" {
+			r.textCol = c
+		}
+		r.note = details(s)
+	case trace.KindPolicy:
+		r.text = indent + "policy " + s.Verdict
+		if c := verdictColour(s.Verdict); c == red {
+			r.textCol = c
+		} else {
+			r.textCol = dim
+		}
+		r.note = details(s)
+	default:
+		r.text = s.Text
+		if s.Verdict == "DROP" {
+			r.textCol = red
+			if r.text == "" {
+				r.text = "DROP"
+			}
+		}
+		r.note = details(s)
+	}
+	if s.Kind != trace.KindRule && s.Actual != "" {
+		r.note = join(r.note, s.Actual)
+	}
+}
+
+// ruleText is the rule without "-A CHAIN", which its place already says.
+func ruleText(s *trace.Step) string {
+	text := s.Text
+	if rest, ok := strings.CutPrefix(text, "-A "); ok {
+		if _, r, ok := strings.Cut(rest, " "); ok {
+			text = r
+		} else {
+			text = ""
+		}
+	}
+	if text == "" {
+		text = "(counts only)"
+	}
+	return text
+}
+
+func details(s *trace.Step) string {
+	var b strings.Builder
+	for i, d := range s.Detail {
+		if i > 0 {
+			b.WriteString("  ")
+		}
+		if d.Key != "" {
+			b.WriteString(d.Key)
+			b.WriteByte(' ')
+		}
+		b.WriteString(d.Value)
+	}
+	return b.String()
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}
+
+// noteAt is the furthest column to which notes are pushed for alignment.
+const noteAt = 64
+
+// table aligns the columns of one packet's walk.
+func (t *Text) table(b []byte, rows []row) []byte {
+	hookW, partW, placeW, textW := 11, 9, 0, 0
+	for i := range rows {
+		r := &rows[i]
+		hookW = max(hookW, width(r.hook))
+		partW = max(partW, width(r.part))
+		placeW = max(placeW, width(r.place))
+		if r.note != "" && width(r.text) <= noteAt {
+			textW = max(textW, width(r.text))
+		}
+	}
+	st := t.Style
+	for i := range rows {
+		r := &rows[i]
+		b = append(b, "  "...)
+		b = append(b, st.paint(bold, pad(r.hook, hookW))...)
+		b = append(b, ' ', ' ')
+		b = append(b, st.paint(cyan, pad(r.part, partW))...)
+		b = append(b, ' ', ' ')
+		if r.place != "" {
+			b = append(b, st.paint(dim, pad(r.place, placeW))...)
+			b = append(b, ' ', ' ')
+		}
+		b = append(b, st.paint(r.textCol, r.text)...)
+		if r.note != "" {
+			gap := textW - width(r.text)
+			if r.place == "" && placeW > 0 {
+				gap += placeW + 2
+			}
+			for range max(gap, 0) + 3 {
+				b = append(b, ' ')
+			}
+			c := r.noteCol
+			if c == "" {
+				c = dim
+			}
+			b = append(b, st.paint(c, r.note)...)
+		}
+		b = trimRight(b)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+func trimRight(b []byte) []byte {
+	for len(b) > 0 && b[len(b)-1] == ' ' {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func width(s string) int { return utf8.RuneCountInString(s) }
+
+func pad(s string, w int) string {
+	if n := w - width(s); n > 0 {
+		return s + strings.Repeat(" ", n)
+	}
+	return s
+}
+
+// seconds writes nanoseconds as seconds with six digits, or nine when it
+// matters.
+func seconds(ns int64) string {
+	sign := ""
+	if ns < 0 {
+		sign, ns = "-", -ns
+	}
+	frac := strconv.FormatInt(ns%1e9+1e9, 10)[1:]
+	if strings.HasSuffix(frac, "000") {
+		frac = frac[:6]
+	}
+	return sign + strconv.FormatInt(ns/1e9, 10) + "." + frac
+}
