@@ -7,6 +7,7 @@
 //	record offload IF...                             checksums and segment sizes as on a real wire
 //	record http ADDRESS...                           a small web server
 //	record sink PORT                                 a UDP port that swallows what it gets
+//	record echo PORT                                 a TCP port that answers with what it gets
 //	record scan | flood | fragments | strange | reset  what an attacker sends
 //
 // None of it is used by weir itself.

@@ -14,6 +14,7 @@ func commands() map[string]func([]string) error {
 		"offload":   offload,
 		"http":      serveHTTP,
 		"sink":      sink,
+		"echo":      echo,
 		"scan":      scan,
 		"flood":     flood,
 		"fragments": fragments,
@@ -28,7 +29,7 @@ func main() {
 		run = commands()[os.Args[1]]
 	}
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: record capture|offload|http|sink|scan|flood|fragments|strange|reset ARGUMENTS")
+		fmt.Fprintln(os.Stderr, "usage: record capture|offload|http|sink|echo|scan|flood|fragments|strange|reset ARGUMENTS")
 		os.Exit(2)
 	}
 	if err := run(os.Args[2:]); err != nil {

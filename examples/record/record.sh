@@ -69,8 +69,9 @@ router() { on "$1" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding
 # cable SPACE IF SPACE IF [MTU]: a wire without offloads.
 cable() {
 	local a=$1 ai=$2 b=$3 bi=$4 mtu=${5:-1500} ma mb
-	ma=$(printf '00:00:5e:00:53:%02x' $((++macs)))
-	mb=$(printf '00:00:5e:00:53:%02x' $((++macs)))
+	macs=$((macs + 2))
+	printf -v ma '00:00:5e:00:53:%02x' $((macs - 1))
+	printf -v mb '00:00:5e:00:53:%02x' $macs
 	mac_of[$a/$ai]=$ma mac_of[$b/$bi]=$mb
 	ip link add "$ai" address "$ma" mtu "$mtu" netns "$prefix-$a" type veth \
 		peer name "$bi" address "$mb" mtu "$mtu" netns "$prefix-$b"

@@ -66,3 +66,24 @@ func sink(args []string) error {
 		}
 	}
 }
+
+// echo answers what it reads on a TCP port with the same.
+func echo(args []string) error {
+	if len(args) != 1 {
+		return errors.New("one port")
+	}
+	l, err := net.Listen("tcp", ":"+args[0])
+	if err != nil {
+		return err
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer conn.Close()
+			io.Copy(conn, conn)
+		}()
+	}
+}
