@@ -28,21 +28,68 @@ type Conn struct {
 	Seq uint64
 
 	index, gen uint32 // own slot, own generation
-	srcNext    uint32 // chain of the NAT by-source index, slot+1
-	master     ID
+
+	// srcNext and srcPrev chain connections of one source in the by-source
+	// index, or free slots; 0 is none.
+	srcNext, srcPrev uint32
+
+	master ID
 
 	// MasqIf is the index of the interface by which a masqueraded
 	// connection left first, 0 if it is not masqueraded.
 	MasqIf uint32
-	// ext is the slot of extensions that few connections have (helper,
-	// labels, sequence adjustment, timeout policy), +1; 0 is none.
+	// ext is the slot of extensions that few connections have, +1; 0 is none.
 	ext uint32
 
-	proto [64]byte // see tcp.go and its neighbours for the layout per protocol
+	// hash is the low half of the keyed hash of each tuple. The one of the
+	// reply is valid once confirmed.
+	hash [2]uint32
+
+	pending   EventMask // events of this packet, sent when it reaches confirm
+	eventMask EventMask // events that someone wants; 0: none are cached
+	flags     connFlags
+	policy    uint8 // timeout policy, index+1 in Table.policies; 0 is none
+
+	proto protoState
 }
+
+// connFlags are properties that Linux keeps elsewhere than in the status.
+type connFlags uint8
+
+const (
+	live      connFlags = 1 << iota // the slot is in use
+	counted                         // has counters (nf_conntrack_acct at creation)
+	stamped                         // has a start time (nf_conntrack_timestamp at creation)
+	inSources                       // is in the by-source index
+)
 
 // ID is the connection's name; valid until it is freed.
 func (c *Conn) ID() ID { return ID(c.gen)<<32 | ID(c.index) }
 
 // Has reports whether all of the bits are set.
 func (c *Conn) Has(s Status) bool { return c.Status&s == s }
+
+// Proto is the protocol of the connection.
+func (c *Conn) Proto() uint8 { return c.Tuple[Original].Proto }
+
+// Master is the connection that expected this one; 0 is none. It may be gone:
+// ask Table.ByID.
+func (c *Conn) Master() ID { return c.master }
+
+// Expires is the time left in ns, 0 if it is over. Of an unconfirmed
+// connection it is the whole timeout.
+func (c *Conn) Expires(now int64) int64 {
+	if c.Status&Confirmed == 0 {
+		return c.deadline
+	}
+	return max(0, c.deadline-now)
+}
+
+// expired reports a confirmed connection whose time is over.
+func (c *Conn) expired(now int64) bool { return c.deadline <= now }
+
+// equal reports that t is this connection's tuple of direction d, zone and all.
+func (c *Conn) equal(d Dir, t *Tuple) bool { return c.Tuple[d] == *t }
+
+// note remembers an event for the time when the packet reaches confirm.
+func (c *Conn) note(m EventMask) { c.pending |= m & c.eventMask }

@@ -1,4 +1,216 @@
 package conntrack
 
-// Table is replaced by the real one.
-type Table struct{}
+import (
+	"cmp"
+	"slices"
+
+	"weir/internal/siphash"
+	"weir/packet"
+)
+
+// Table is the connections of one machine (Linux: of one network namespace).
+// Use New; one goroutine at a time.
+type Table struct {
+	slab
+	index   index
+	sources sources
+	cfg     Config
+	key     siphash.Key
+	stats   Stats
+
+	count int    // connections, unconfirmed ones included, killed ones not
+	seq   uint64 // of the newest connection
+	dead  []uint32
+	gc    collector
+	// pressure is set when a connection found no room.
+	pressure bool
+
+	listener func(Event)
+	trackers [256]*tracker
+	policies []TimeoutPolicy
+	why      remark
+	// outer and quoted are the addresses of a whyICMPOuter remark.
+	outer, quoted packet.Addr
+	outerL3       packet.Family
+	visit         visit      // of the Track that runs
+	scratch       []entryRef // of the bucket that is walked
+}
+
+// New makes an empty table.
+func New(cfg Config) *Table {
+	tb := &Table{cfg: cfg, key: cfg.HashKey, index: newIndex()}
+	list := trackers()
+	generic := &tracker{proto: 0, track: trackGeneric}
+	for i := range tb.trackers {
+		tb.trackers[i] = generic
+	}
+	for i := range list {
+		tb.trackers[list[i].proto] = &list[i]
+	}
+	return tb
+}
+
+// Config is the sysctls in force. They may be changed between packets.
+func (tb *Table) Config() *Config { return &tb.cfg }
+
+// Len is the number of connections, with the unconfirmed ones
+// (nf_conntrack_count).
+func (tb *Table) Len() int { return tb.count }
+
+// Stats is the counters so far.
+func (tb *Table) Stats() Stats { return tb.stats }
+
+// Lookup finds the confirmed connection that has t as the tuple of a
+// direction, and that direction; nil if there is none. Expired connections
+// that it meets are killed.
+func (tb *Table) Lookup(t *Tuple, now int64) (*Conn, Dir) {
+	return tb.lookup(t, tb.hash(t), now)
+}
+
+func (tb *Table) lookup(t *Tuple, h uint64, now int64) (*Conn, Dir) {
+	tag := tagOf(h)
+	b := tb.index.home(uint32(h))
+	for b != nil {
+		for i := range b.ref {
+			r := b.ref[i]
+			if r == 0 {
+				return nil, Original
+			}
+			if b.tag[i] != tag {
+				continue
+			}
+			c := tb.conn(r.slot())
+			if !c.equal(r.dir(), t) {
+				continue
+			}
+			if c.expired(now) {
+				tb.Kill(c, now)
+				return tb.lookup(t, h, now)
+			}
+			return c, r.dir()
+		}
+		b = tb.index.nextOf(b)
+	}
+	return nil, Original
+}
+
+// find is lookup for those who do not mind expiry.
+func (tb *Table) find(t *Tuple, h uint64) (*Conn, Dir) {
+	tag := tagOf(h)
+	for b := tb.index.home(uint32(h)); b != nil; b = tb.index.nextOf(b) {
+		for i, r := range b.ref {
+			if r == 0 {
+				return nil, Original
+			}
+			if b.tag[i] == tag {
+				if c := tb.conn(r.slot()); c.equal(r.dir(), t) {
+					return c, r.dir()
+				}
+			}
+		}
+	}
+	return nil, Original
+}
+
+// Taken reports whether a connection other than ignored has reply as the tuple
+// of a direction, and counts it as found. A connection with the same original
+// tuple as ignored does not count: it is the same flow seen twice, which the
+// clash at confirmation settles. Linux: nf_conntrack_tuple_taken.
+func (tb *Table) Taken(reply *Tuple, ignored *Conn, now int64) bool {
+	c, _ := tb.Lookup(reply, now)
+	if c == nil || c == ignored || c.Tuple[Original] == ignored.Tuple[Original] {
+		return false
+	}
+	tb.stats.Found++
+	return true
+}
+
+// SetReply gives an unconfirmed connection another reply tuple, as NAT does.
+// It does nothing to a confirmed one. The zone of the reply stays.
+func (tb *Table) SetReply(c *Conn, reply Tuple) {
+	if c.Status&Confirmed != 0 {
+		return
+	}
+	reply.Zone = c.Tuple[Reply].Zone
+	c.Tuple[Reply] = reply
+}
+
+// SetMark sets the connection's mark.
+func (tb *Table) SetMark(c *Conn, v uint32) {
+	if c.Mark != v {
+		c.Mark = v
+		c.note(EventBitMark)
+	}
+}
+
+// ByID finds a connection by its name; nil if it is gone.
+func (tb *Table) ByID(id ID) *Conn {
+	slot := uint32(id)
+	if slot == 0 || slot >= tb.used {
+		return nil
+	}
+	c := tb.conn(slot)
+	if c.gen != uint32(id>>32) || c.flags&live == 0 {
+		return nil
+	}
+	return c
+}
+
+// Each calls f with the confirmed connections in the order of their creation
+// until it returns false. Expired ones are killed instead. The short-lived
+// duplicates of clashes are not shown, as in Linux. f may kill the connection
+// that it is given.
+func (tb *Table) Each(now int64, f func(*Conn) bool) {
+	tb.each(now, func(c *Conn) bool { return c.Status&NATClash != 0 || f(c) })
+}
+
+// each is Each with the duplicates.
+func (tb *Table) each(now int64, f func(*Conn) bool) {
+	list := make([]uint32, 0, tb.count)
+	for slot := uint32(1); slot < tb.used; slot++ {
+		if c := tb.conn(slot); c.flags&live != 0 && c.Status&(Confirmed|Dying) == Confirmed {
+			list = append(list, slot)
+		}
+	}
+	slices.SortFunc(list, func(a, b uint32) int { return cmp.Compare(tb.conn(a).Seq, tb.conn(b).Seq) })
+	for _, slot := range list {
+		c := tb.conn(slot)
+		if c.Status&Dying != 0 {
+			continue
+		}
+		if c.expired(now) {
+			tb.Kill(c, now)
+		} else if !f(c) {
+			return
+		}
+	}
+}
+
+// Delete kills the confirmed connections for which match is true, duplicates
+// of clashes too, and returns how many (conntrack -D).
+func (tb *Table) Delete(now int64, match func(*Conn) bool) (n int) {
+	tb.each(now, func(c *Conn) bool {
+		if match(c) && tb.Kill(c, now) {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+// Flush kills every confirmed connection (conntrack -F).
+func (tb *Table) Flush(now int64) {
+	tb.Delete(now, func(*Conn) bool { return true })
+}
+
+// Rediscover makes established TCP connections of a family learn their windows
+// anew, as Linux does when the family's first rule that needs tracking comes
+// late. Linux: nf_ct_tcp_fixup.
+func (tb *Table) Rediscover(f packet.Family, now int64) {
+	tb.each(now, func(c *Conn) bool {
+		if t := c.TCP(); t != nil && c.Tuple[Original].L3 == f && t.State == TCPEstablished {
+			t.Side[Original].MaxWin, t.Side[Reply].MaxWin = 0, 0
+		}
+		return true
+	})
+}

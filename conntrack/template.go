@@ -15,7 +15,7 @@ type Template struct {
 	TimeoutPolicy string
 	// EventMask and ExpectEventMask restrict events when HasEventMask /
 	// HasExpectEventMask say so.
-	EventMask, ExpectEventMask       uint16
+	EventMask, ExpectEventMask       EventMask
 	HasEventMask, HasExpectEventMask bool
 }
 

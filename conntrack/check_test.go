@@ -1,0 +1,114 @@
+package conntrack
+
+import "fmt"
+
+// check is the invariants of a table between packets: no two connections
+// share a tuple, each is reachable by both, no slot is lost, the by-source
+// chains are whole.
+func (tb *Table) check() error {
+	if len(tb.dead) != 0 {
+		return fmt.Errorf("%d dead slots between packets", len(tb.dead))
+	}
+	liveSlots, entries, linked := 0, 0, 0
+	for slot := uint32(1); slot < tb.used; slot++ {
+		c := tb.conn(slot)
+		if c.index != slot {
+			return fmt.Errorf("slot %d thinks it is %d", slot, c.index)
+		}
+		if c.flags&live == 0 {
+			continue
+		}
+		liveSlots++
+		if c.flags&inSources != 0 {
+			linked++
+		}
+		if c.Status&(Confirmed|Dying) != Confirmed {
+			return fmt.Errorf("slot %d has status %#x between packets", slot, c.Status)
+		}
+		if tb.ByID(c.ID()) != c {
+			return fmt.Errorf("slot %d is not found by its id", slot)
+		}
+		for d := Original; d <= Reply; d++ {
+			if d == Original && c.Status&NATClash != 0 {
+				continue
+			}
+			entries++
+			if got, gd := tb.find(&c.Tuple[d], tb.hash(&c.Tuple[d])); got != c || gd != d {
+				return fmt.Errorf("slot %d direction %d: its tuple finds %v", slot, d, got)
+			}
+		}
+	}
+	if liveSlots != tb.count {
+		return fmt.Errorf("%d slots in use, count %d", liveSlots, tb.count)
+	}
+	free := 0
+	for slot := tb.free; slot != 0; slot = tb.conn(slot).srcNext {
+		if tb.conn(slot).flags&live != 0 {
+			return fmt.Errorf("slot %d is free and in use", slot)
+		}
+		free++
+	}
+	if tb.used > 0 && liveSlots+free != int(tb.used)-1 {
+		return fmt.Errorf("%d in use and %d free of %d slots", liveSlots, free, tb.used-1)
+	}
+	if err := tb.index.check(entries); err != nil {
+		return err
+	}
+	return tb.checkSources(linked)
+}
+
+func (ix *index) check(entries int) error {
+	seen := map[entryRef]bool{}
+	overs := 0
+	for n := uint32(0); n < ix.buckets; n++ {
+		for b := ix.at(n); b != nil; b = ix.nextOf(b) {
+			hole := false
+			for _, r := range b.ref {
+				if r == 0 {
+					hole = true
+					continue
+				}
+				if hole || seen[r] {
+					return fmt.Errorf("bucket %d: entry %d behind a hole or twice", n, r)
+				}
+				seen[r] = true
+			}
+			if b.next != 0 {
+				overs++
+				if hole {
+					return fmt.Errorf("bucket %d overflows though it has room", n)
+				}
+			}
+		}
+	}
+	free := 0
+	for n := ix.overFree; n != 0; n = ix.overAt(n).next {
+		free++
+	}
+	if overs+free != int(ix.overUsed) {
+		return fmt.Errorf("overflow: %d in use, %d free of %d", overs, free, ix.overUsed)
+	}
+	if len(seen) != entries || ix.entries != entries {
+		return fmt.Errorf("index holds %d entries and counts %d, want %d", len(seen), ix.entries, entries)
+	}
+	return nil
+}
+
+func (tb *Table) checkSources(linked int) error {
+	n := 0
+	for b := uint32(0); b < tb.sources.chains; b++ {
+		prev := uint32(0)
+		for slot := *tb.sources.at(b); slot != 0; slot = tb.conn(slot).srcNext {
+			c := tb.conn(slot)
+			if c.srcPrev != prev || c.flags&inSources == 0 {
+				return fmt.Errorf("source chain %d is broken at slot %d", b, slot)
+			}
+			prev = slot
+			n++
+		}
+	}
+	if n != linked || int(tb.sources.entries) != linked {
+		return fmt.Errorf("by-source index holds %d and counts %d, want %d", n, tb.sources.entries, linked)
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package conntrack
+
+import "math/bits"
+
+// create makes an unconfirmed connection; nil when there is no room.
+// Linux: init_conntrack, __nf_conntrack_alloc.
+func (tb *Table) create(orig, reply *Tuple, hash uint32, tmpl *Template, now int64) *Conn {
+	if tb.cfg.Max > 0 && tb.count+1 > tb.cfg.Max && !tb.earlyDrop(hash, now) {
+		tb.pressure = true
+		return nil
+	}
+	tb.count++
+	tb.seq++
+	c := tb.take()
+	c.Tuple[Original], c.Tuple[Reply] = *orig, *reply
+	c.hash[Original] = hash
+	c.Seq = tb.seq
+	c.flags = live
+	c.policy = tb.policyFor(tmpl, orig)
+	if tb.cfg.Acct {
+		tb.addCounters(c)
+	}
+	if tb.cfg.Timestamp {
+		tb.addStart(c)
+	}
+	tb.initEvents(c, tmpl)
+	return c
+}
+
+// earlyDropBuckets is how many of Linux's buckets are looked at for victims.
+const earlyDropBuckets = 8
+
+// earlyDrop makes room: beginning at the bucket that the new connection would
+// have in Linux's table, it kills every connection that is not assured in the
+// first bucket that has one. Linux: early_drop.
+func (tb *Table) earlyDrop(hash uint32, now int64) bool {
+	size := tb.cfg.buckets()
+	first := uint64(bits.Reverse32(hash)) * size >> 32
+	for i := uint64(0); i < earlyDropBuckets && i < size; i++ {
+		lo, hi := bucketRange((first+i)%size, size)
+		n := 0
+		tb.index.inRange(tb, lo, hi, func(r entryRef) bool {
+			c := tb.conn(r.slot())
+			switch {
+			case c.Status&Dying != 0:
+			case c.expired(now):
+				tb.Kill(c, now)
+			case c.Status&Assured == 0 && tb.Kill(c, now):
+				n++
+			}
+			return true
+		})
+		if n > 0 {
+			tb.stats.EarlyDrop += uint64(n)
+			return true
+		}
+	}
+	return false
+}
+
+// bucketRange is the hashes, read from the lowest bit, that fall into bucket
+// i of a table of the size: those with hash*size>>32 = i.
+func bucketRange(i, size uint64) (lo, hi uint32) {
+	lo64 := (i<<32 + size - 1) / size
+	hi64 := ((i+1)<<32 + size - 1) / size
+	return uint32(lo64), uint32(hi64 - 1)
+}

@@ -1,0 +1,115 @@
+package conntrack
+
+// collector scans the table for expired connections in the rhythm of Linux's
+// worker: after a scan it waits for the average time that connections have
+// left, between one second and one minute. Linux: gc_worker.
+type collector struct {
+	started bool
+	next    int64  // start of the next scan
+	cursor  uint32 // next slot of a scan that is under way, 0 if none is
+	begun   int64  // start of the scan that is under way
+	last    int64  // last Tick
+	sum     int64  // of the remaining times, each clamped
+	n       int64
+}
+
+const (
+	gcFirst   = second
+	gcMin     = second
+	gcMax     = 60 * second
+	gcClamp   = 300 * second
+	gcWeight  = 100 // the initial average counts as so many connections
+	gcSmall   = 8192
+	gcAtLeast = 256 // slots that a Tick looks at, at least
+)
+
+// Tick lets time pass: expired connections are collected as Linux's worker
+// would, and in a big table spread over calls so that no packet waits long.
+// The engine calls it before each packet and when the clock moves.
+func (tb *Table) Tick(now int64) {
+	g := &tb.gc
+	if !g.started {
+		g.started, g.next, g.last = true, now+gcFirst, now
+		return
+	}
+	elapsed := max(0, now-g.last)
+	g.last = max(g.last, now)
+	if g.cursor != 0 {
+		// About a second of the packet clock for the whole table.
+		budget := uint64(tb.used)
+		if elapsed < second {
+			budget = max(gcAtLeast, uint64(tb.used)*uint64(elapsed)/uint64(second))
+		}
+		tb.scan(now, budget)
+		return
+	}
+	for g.next <= now && g.cursor == 0 {
+		if tb.count == 0 {
+			g.next = now + gcMax
+			return
+		}
+		at, budget := g.next, uint64(tb.used)
+		if tb.used > gcSmall {
+			at, budget = now, gcAtLeast
+			if elapsed >= second {
+				budget = uint64(tb.used)
+			}
+		}
+		g.cursor, g.begun, g.sum, g.n = 1, at, gcMax*gcWeight, gcWeight
+		tb.scan(at, budget)
+	}
+}
+
+// scan looks at up to budget slots.
+func (tb *Table) scan(now int64, budget uint64) {
+	g := &tb.gc
+	crowded := tb.cfg.Max / 100 * 95
+	for ; budget > 0 && g.cursor < tb.used; budget-- {
+		c := tb.conn(g.cursor)
+		g.cursor++
+		if c.flags&live == 0 || c.Status&(Confirmed|Dying) != Confirmed {
+			continue
+		}
+		if c.expired(now) {
+			tb.Kill(c, now)
+			continue
+		}
+		g.sum += min(max(c.deadline-now, gcMin), gcClamp)
+		g.n++
+		if tb.pressure && tb.cfg.Max > 0 && tb.count >= crowded && tb.mayDropEarly(c) {
+			tb.Kill(c, now)
+		}
+	}
+	if g.cursor < tb.used {
+		return
+	}
+	g.cursor = 0
+	wait := min(max(g.sum/g.n, gcMin), gcMax)
+	g.next = max(g.begun+wait, now+second/hz)
+	tb.pressure = false
+}
+
+// hz is the tick of the Linux that is imitated: times that it rounds to ticks
+// are rounded to 1/hz of a second.
+const hz = 250
+
+// mayDropEarly reports a connection that pressure may end: not assured, or
+// about to end anyway. Linux: gc_worker_can_early_drop.
+func (tb *Table) mayDropEarly(c *Conn) bool {
+	if c.Status&Assured == 0 {
+		return true
+	}
+	if t := c.TCP(); t != nil {
+		switch t.State {
+		case TCPFinWait, TCPCloseWait, TCPLastAck, TCPTimeWait, TCPClose:
+			return true
+		}
+	}
+	if s := c.SCTP(); s != nil {
+		switch s.State {
+		case SCTPShutdownSent, SCTPShutdownRecd, SCTPShutdownAckSent:
+			return true
+		}
+	}
+	return false
+}
