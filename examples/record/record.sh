@@ -13,7 +13,7 @@ name=${1:?usage: record.sh NAME [DIRECTORY]}
 [ -f "$here/scenes/$name.sh" ] || { echo "no scene $name: $(ls "$here/scenes")" >&2; exit 2; }
 dir=$(cd "${2:-$here/../$name}" && pwd)
 for tool in ip tc iptables-legacy-restore ip6tables-legacy-restore conntrack sysctl \
-	taskset curl dig dnsmasq iperf3 ping tracepath nc go; do
+	taskset ss bridge curl dig dnsmasq iperf3 ping tracepath nc go; do
 	command -v "$tool" >/dev/null || { echo "$tool is missing, see the packages in $0" >&2; exit 1; }
 done
 
@@ -110,10 +110,6 @@ say() { echo "$name: $*"; }
 space gw
 on gw sysctl -q -p "$dir/sysctl.conf"
 topology
-for i in $interfaces; do
-	# The gateway is never the one to ask the link.
-	on gw ip link show "$i" >/dev/null
-done
 on gw iptables-legacy-restore <"$dir/rules.v4"
 on gw ip6tables-legacy-restore <"$dir/rules.v6"
 services

@@ -66,5 +66,5 @@ play() {
 	try outside "$tools" flood -mac "$gate" -gap 1ms -count 40 -from "[$m6]:7000" -to "[$s6]:9999"
 	say honest again
 	try outside curl -s -o /dev/null --max-time 5 http://$s4/5000
-	sleep 6 # so that no short timeout ends just as the tables are read
+	sleep 11 # so that no short timeout ends just as the tables are read
 }
