@@ -12,7 +12,7 @@ type Type uint8
 
 // The route types.
 const (
-	None        Type = iota // not routed yet
+	None        Type = iota // not routed yet, or no route
 	Unicast                 // forward or send
 	Local                   // deliver here
 	Broadcast               // deliver here as broadcast, send as broadcast
@@ -35,6 +35,9 @@ type Result struct {
 	// family has none.
 	PrefSrc packet.Addr
 	MTU     int // bytes; of the route if it has one, else of Out
+	// Scope is how far the next hop is (Linux: nhc_scope): Link for a
+	// gateway, Host for a destination on the link.
+	Scope iface.Scope
 }
 
 // Route is one entry of a table, as `ip route` shows it.
@@ -55,7 +58,10 @@ type Route struct {
 type Key struct {
 	Family   packet.Family
 	Dst, Src packet.Addr
-	In, Out  *iface.Iface // Out restricts the way out; nil is any
-	Mark     uint32
-	TOS      uint8
+	// In is where a received packet came from; IPv6 prefers routes by it,
+	// and for link-local and multicast destinations demands them. Out
+	// restricts the way out; nil is any.
+	In, Out *iface.Iface
+	Mark    uint32
+	TOS     uint8
 }
