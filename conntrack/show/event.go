@@ -1,0 +1,43 @@
+package show
+
+import (
+	"strconv"
+
+	"weir/conntrack"
+)
+
+// AppendEvent adds an event as conntrack -E prints it. Like Linux's message it
+// shows the tracker's state only when that changed or the connection ended,
+// counters only at the end, and the mark only if it is set or was changed.
+func AppendEvent(b []byte, e *conntrack.Event, o Options) []byte {
+	if o&Timestamp != 0 {
+		b = append(b, '[')
+		b = strconv.AppendInt(b, e.Time/second, 10)
+		b = append(b, '.')
+		us := strconv.AppendInt(nil, 1e6+e.Time%second/1000, 10)
+		b = append(b, us[1:]...)
+		b = append(b, "]\t"...)
+	}
+	name := e.Kind.String()
+	for i := len(name) + 2; i < 9; i++ {
+		b = append(b, ' ')
+	}
+	b = append(b, '[')
+	b = append(b, name...)
+	b = append(b, "] "...)
+	end := e.Kind == conntrack.EventDestroy
+	l := entry{
+		c: &e.Conn, left: e.Conn.Expires(e.Time),
+		state: end || e.Mask&conntrack.EventBitProtoInfo != 0,
+		mark:  e.Mask&conntrack.EventBitMark != 0,
+		now:   e.Time,
+	}
+	l.hasLeft = !end || l.left/second > 0
+	if end {
+		l.start, l.stop = e.Start, e.Stop
+		if e.HasCounters {
+			l.counters = &e.Counters
+		}
+	}
+	return l.append(b, o)
+}
