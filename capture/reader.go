@@ -208,6 +208,9 @@ func (c *Reader) cut(err error, what string) error {
 	if err == errShort || err == io.EOF {
 		return c.fail("the capture ends in the middle of %s", what)
 	}
+	if err == io.ErrUnexpectedEOF {
+		return c.fail("the gzip file is cut off")
+	}
 	return c.fail("%v", err)
 }
 

@@ -56,9 +56,6 @@ func (s *source) fill(n int) error {
 		s.end += m
 		if err != nil {
 			s.eof = err
-			if err == io.ErrUnexpectedEOF {
-				s.eof = io.EOF
-			}
 		}
 	}
 	return nil

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"sort"
+
+	"weir/capture"
+	"weir/conntrack"
+	"weir/conntrack/show"
+	"weir/engine"
+	"weir/hook"
+	"weir/machine"
+	"weir/packet"
+	"weir/replay"
+	"weir/trace/render"
+	"weir/xtables/save"
+)
+
+type replayCmd struct {
+	Machine string `arg:"" help:"Machine directory."`
+	Capture string `arg:"" help:"pcap or pcapng file, gzipped or not; - is standard input."`
+
+	In              string  `placeholder:"NAME" help:"Interface of packets of which the capture does not say it; \"local\" is the machine itself."`
+	IncludeOutgoing bool    `help:"Also run packets that the capture marks as outgoing."`
+	JSON            string  `name:"json" placeholder:"FILE" help:"One JSON object a line for each packet."`
+	Write           string  `short:"w" placeholder:"FILE" help:"pcapng of every packet that leaves, if_name = the interface it leaves by."`
+	Conntrack       string  `placeholder:"FILE" help:"The connections at the end, as conntrack -L -o extended."`
+	Expect          string  `placeholder:"FILE" help:"The expectations at the end, as conntrack -L expect."`
+	Events          string  `placeholder:"FILE" help:"Events of connection tracking, as conntrack -E -o extended,timestamp."`
+	Save            string  `placeholder:"FILE" help:"IPv4 tables with counters, as iptables-save -c."`
+	Save6           string  `name:"save6" placeholder:"FILE" help:"IPv6 tables with counters, as ip6tables-save -c."`
+	Stats           string  `placeholder:"FILE" help:"Statistics of connection tracking, as conntrack -S."`
+	At              float64 `placeholder:"SECONDS" help:"Let the clock run on so long after the last packet before the tables are written."`
+	Seed            uint64  `default:"1" placeholder:"N" help:"Seed of every random choice; the same seed gives the same bytes (default 1)."`
+	Workers         int     `default:"1" placeholder:"N" help:"Cores to use; results come in the order of the capture (default 1)."`
+}
+
+func (replayCmd) Help() string {
+	return `Each FILE may be - for standard output. Without any, a summary is printed.
+
+Examples:
+  weir replay router browse.pcapng
+  weir replay router browse.pcapng --json - | jq 'select(.verdict=="drop")'
+  weir replay router browse.pcapng -w out.pcapng --conntrack - --save -
+  tcpdump -w - -i any | weir replay router - --events -`
+}
+
+// Run replays.
+func (c *replayCmd) Run(e *env) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
+	m, eng, err := load(c.Machine, c.Seed)
+	if err != nil {
+		return err
+	}
+	in, size, err := e.input(c.Capture)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	p := e.watch(in, size)
+	defer func() { p.done() }()
+	src, err := replay.NewCapture(p, c.Capture, m)
+	if err != nil {
+		return err
+	}
+	src.In, src.IncludeOutgoing = c.In, c.IncludeOutgoing
+	if err := knownIface(m, c.In); err != nil {
+		return err
+	}
+
+	w, err := c.open(e, eng)
+	if err != nil {
+		return err
+	}
+	r := &replay.Runner{Machine: eng, Workers: c.Workers}
+	sum := summary{}
+	r.Each = func(pk *render.Packet) error {
+		p.packets.Add(1)
+		sum.add(pk)
+		return w.packet(pk)
+	}
+	runErr := r.Run(src)
+	if err := w.finish(c, eng, r); err != nil {
+		return err
+	}
+	p.done()
+	p.stop = nil
+	for _, n := range src.Skipped.Notes() {
+		fmt.Fprintf(e.stderr, "%s: %s\n", c.Capture, n)
+	}
+	if w.none() {
+		sum.print(e, eng)
+	}
+	return runErr
+}
+
+// check refuses options that cannot be.
+func (c *replayCmd) check() error {
+	if c.Workers < 1 {
+		return usagef("--workers: %d is not a number of cores", c.Workers)
+	}
+	if c.At < 0 || math.IsNaN(c.At) || c.At > 1e9 {
+		return usagef("--at: %v is not a time to let pass", c.At)
+	}
+	if c.Write == "-" {
+		for _, f := range []string{c.JSON, c.Conntrack, c.Expect, c.Events, c.Save, c.Save6, c.Stats} {
+			if f == "-" {
+				return usagef("-w - fills standard output: nothing else can go there")
+			}
+		}
+	}
+	return nil
+}
+
+// knownIface refuses an --in that the machine does not have.
+func knownIface(m *machine.Machine, name string) error {
+	if name == "" || name == machine.Local || m.Iface(name) != nil {
+		return nil
+	}
+	return usagef("--in: the machine has no interface %q", name)
+}
+
+// writers is the outputs of a replay; those not asked for are nil.
+type writers struct {
+	json, pcap, conntrack, expect, events, save, save6, stats *output
+
+	ng  *capture.Writer
+	buf []byte
+}
+
+func (c *replayCmd) open(e *env, eng *engine.Machine) (*writers, error) {
+	w := &writers{}
+	for _, o := range []struct {
+		name string
+		to   **output
+	}{
+		{c.JSON, &w.json}, {c.Write, &w.pcap}, {c.Conntrack, &w.conntrack}, {c.Expect, &w.expect},
+		{c.Events, &w.events}, {c.Save, &w.save}, {c.Save6, &w.save6}, {c.Stats, &w.stats},
+	} {
+		var err error
+		if *o.to, err = e.open(o.name); err != nil {
+			return nil, err
+		}
+	}
+	if w.pcap != nil {
+		var err error
+		if w.ng, err = capture.NewWriter(w.pcap); err != nil {
+			return nil, err
+		}
+		for _, i := range eng.Ifaces().All() {
+			if err := w.ng.Interface(i.Name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if w.events != nil {
+		tb := eng.Conntrack()
+		var b []byte
+		tb.OnEvent(func(ev conntrack.Event) {
+			b = show.AppendEvent(b[:0], &ev, show.Options{Extended: true, Timestamp: true})
+			w.events.Write(b) // a failure is kept by the buffer until Flush
+		})
+	}
+	return w, nil
+}
+
+func (w *writers) none() bool {
+	return w.json == nil && w.pcap == nil && w.conntrack == nil && w.expect == nil && w.events == nil && w.save == nil && w.save6 == nil && w.stats == nil
+}
+
+// packet writes what one packet caused.
+func (w *writers) packet(p *render.Packet) error {
+	if w.json != nil {
+		w.buf = render.AppendJSON(w.buf[:0], p, false)
+		if _, err := w.json.Write(w.buf); err != nil {
+			return err
+		}
+	}
+	if w.ng != nil {
+		for i := range p.Out {
+			if err := w.ng.Packet(p.Out[i].Dev, p.Time, p.Out[i].Data, ""); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// finish lets the clock run on and writes the tables.
+func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) error {
+	now := r.Last + int64(c.At*1e9)
+	if r.Count > 0 {
+		eng.Tick(now)
+	}
+	tb := eng.Conntrack()
+	if w.conntrack != nil {
+		var b []byte
+		tb.Each(now, func(k *conntrack.Conn) bool {
+			b = show.AppendEntry(b[:0], tb, k, now, show.Options{Extended: true})
+			w.conntrack.Write(b)
+			return true
+		})
+	}
+	if w.save != nil {
+		w.save.Write(save.Append(nil, eng.Rules(packet.IPv4), true))
+	}
+	if w.save6 != nil {
+		w.save6.Write(save.Append(nil, eng.Rules(packet.IPv6), true))
+	}
+	if w.stats != nil {
+		w.stats.Write(show.AppendStats(nil, tb.Stats()))
+	}
+	var first error
+	for _, o := range []*output{w.json, w.pcap, w.conntrack, w.expect, w.events, w.save, w.save6, w.stats} {
+		if err := o.close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// summary is what replay says when no option asks for more.
+type summary struct {
+	verdicts map[string]int
+	out      map[string]int
+	n        int
+}
+
+func (s *summary) add(p *render.Packet) {
+	if s.verdicts == nil {
+		s.verdicts, s.out = map[string]int{}, map[string]int{}
+	}
+	s.n++
+	s.verdicts[p.Verdict]++
+	for i := range p.Out {
+		s.out[p.Out[i].Dev]++
+	}
+}
+
+func (s *summary) print(e *env, eng *engine.Machine) {
+	fmt.Fprintf(e.stdout, "%d packets\n", s.n)
+	for _, v := range []string{"forward", "local", "output", "held", "drop"} {
+		if n := s.verdicts[v]; n > 0 {
+			fmt.Fprintf(e.stdout, "  %-10s %8d\n", v, n)
+		}
+	}
+	for r, n := range eng.Drops() {
+		if n > 0 {
+			fmt.Fprintf(e.stdout, "    %-8s %8d\n", hook.Reason(r), n)
+		}
+	}
+	devs := make([]string, 0, len(s.out))
+	for d := range s.out {
+		devs = append(devs, d)
+	}
+	sort.Strings(devs)
+	fmt.Fprintln(e.stdout, "left the machine")
+	for _, d := range devs {
+		fmt.Fprintf(e.stdout, "  %-10s %8d\n", d, s.out[d])
+	}
+	fmt.Fprintf(e.stdout, "connections  %8d\n", eng.Conntrack().Len())
+}

@@ -1,0 +1,6 @@
+// Package replay runs packets of a capture, or packets written as lines,
+// through a machine: it finds the interface of each, keeps the clock, and
+// hands out what became of them in the order of the input.
+//
+// Layer 8: imports engine, machine, capture, scenario/line.
+package replay

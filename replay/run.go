@@ -1,0 +1,219 @@
+package replay
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+
+	"weir/conntrack"
+	"weir/engine"
+	"weir/machine"
+	"weir/trace"
+	"weir/trace/render"
+)
+
+// Runner runs a source through a machine.
+type Runner struct {
+	Machine *engine.Machine
+	// Trace records walks and keeps the packets as they came in.
+	Trace bool
+	// Workers above 1 overlaps reading, the machine and Each in goroutines
+	// of their own. The results are the same and come in the same order.
+	Workers int
+	// Each is called for each packet, in order. The packet is valid until
+	// it returns. An error ends the run.
+	Each func(*render.Packet) error
+
+	// First and Last are the packet clock at the first and last packet.
+	First, Last int64
+	// Count is the number of packets run.
+	Count int
+}
+
+// batchSize is how many packets travel from one stage to the next at once.
+const batchSize = 256
+
+// batch is packets on their way through the three stages.
+type batch struct {
+	items []Item
+	res   []render.Packet
+	arena []byte // the bytes of items, and of what left
+	err   error  // what ended the reading
+}
+
+func (b *batch) keep(d []byte) []byte {
+	n := len(b.arena)
+	b.arena = append(b.arena, d...)
+	return b.arena[n:len(b.arena):len(b.arena)]
+}
+
+// Run runs the source to its end. What could be read before an error is run.
+func (r *Runner) Run(src Source) error {
+	r.Machine.Trace(r.Trace)
+	if r.Workers > 1 {
+		return r.parallel(src)
+	}
+	b := &batch{}
+	for {
+		read(src, b)
+		if err := r.run(b); err != nil {
+			return err
+		}
+		if err := r.each(b); err != nil {
+			return err
+		}
+		if b.err != nil {
+			return end(b.err)
+		}
+	}
+}
+
+func end(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// parallel is Run with a goroutine for each stage. A stage that fails closes
+// quit, and the others stop at the next batch.
+func (r *Runner) parallel(src Source) error {
+	const depth = 8
+	free := make(chan *batch, depth)
+	for range depth {
+		free <- &batch{}
+	}
+	full, done := make(chan *batch, depth), make(chan *batch, depth)
+	quit := make(chan struct{})
+	stop := sync.OnceFunc(func() { close(quit) })
+	go func() {
+		defer close(full)
+		for {
+			select {
+			case <-quit:
+				return
+			case b := <-free:
+				read(src, b)
+				last := b.err != nil
+				full <- b
+				if last {
+					return
+				}
+			}
+		}
+	}()
+	var runErr error
+	go func() {
+		defer close(done)
+		for b := range full {
+			if runErr == nil {
+				if runErr = r.run(b); runErr != nil {
+					stop()
+					continue // drain
+				}
+				done <- b
+			}
+		}
+	}()
+	var err error
+	for b := range done {
+		if err != nil {
+			continue
+		}
+		if err = r.each(b); err == nil && b.err != nil {
+			err = b.err
+			if err == io.EOF {
+				continue
+			}
+		}
+		if err != nil {
+			stop()
+			continue
+		}
+		free <- b
+	}
+	if runErr != nil {
+		return runErr
+	}
+	return end(err)
+}
+
+// read fills a batch.
+func read(src Source, b *batch) {
+	b.items, b.res, b.arena, b.err = b.items[:0], b.res[:0], b.arena[:0], nil
+	var it Item
+	for len(b.items) < batchSize {
+		if b.err = src.Next(&it); b.err != nil {
+			return
+		}
+		it.Data = b.keep(it.Data)
+		b.items = append(b.items, it)
+	}
+}
+
+// run passes a batch through the machine.
+func (r *Runner) run(b *batch) error {
+	for i := range b.items {
+		it := &b.items[i]
+		if r.Count == 0 {
+			r.First, r.Last = it.Time, it.Time
+		}
+		r.Count++
+		r.Last = max(r.Last, it.Time) // the clock does not go back
+		if len(b.res) < cap(b.res) {
+			b.res = b.res[:len(b.res)+1]
+		} else {
+			b.res = append(b.res, render.Packet{})
+		}
+		p := &b.res[len(b.res)-1]
+		*p = render.Packet{N: it.N, Time: it.Time, In: it.In, Data: it.Data, Out: p.Out[:0]}
+		data := it.Data
+		if r.Trace {
+			data = b.keep(it.Data)
+		}
+		var res engine.Result
+		if it.In == machine.Local {
+			res = r.Machine.Send(data, nil, r.Last)
+		} else {
+			in := r.Machine.Ifaces().Name(it.In)
+			if in == nil {
+				return fmt.Errorf("packet %d: the machine has no interface %q", it.N, it.In)
+			}
+			res = r.Machine.Receive(in, it.Link, data, r.Last)
+		}
+		p.Verdict, p.Reason = string(res.Verdict), res.Reason.String()
+		for _, o := range res.Out {
+			p.Out = append(p.Out, render.Out{Dev: o.Dev.Name, Data: b.keep(o.Data)})
+		}
+		for _, l := range res.Logs {
+			p.Logs = append(p.Logs, l.Text)
+		}
+		if r.Trace {
+			p.Steps = append([]trace.Step(nil), res.Steps...)
+			p.Conn = connText(res.CT)
+		}
+	}
+	return nil
+}
+
+// connText is what connection tracking made of a packet.
+func connText(ref conntrack.Ref) string {
+	s := ref.State().String()
+	if ref.Conn != nil {
+		s += " #" + strconv.FormatUint(ref.Conn.Seq, 10)
+	}
+	return s
+}
+
+func (r *Runner) each(b *batch) error {
+	if r.Each == nil {
+		return nil
+	}
+	for i := range b.res {
+		if err := r.Each(&b.res[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
