@@ -91,6 +91,9 @@ func PrefixLen(f packet.Family, s string) (int, bool) {
 	if !ok {
 		return 0, false
 	}
+	if f == packet.IPv4 && strings.Count(s, ".") != 3 && !a.IsZero() {
+		return bits, true // iptables takes the last part for the last byte
+	}
 	n := 0
 	for n < bits && a[n/8]&(0x80>>(n%8)) != 0 {
 		n++
@@ -122,6 +125,15 @@ type Subnet struct {
 	Bits       int
 }
 
+// Addr appends an address as inet_ntop(3) writes it: IPv6 with 96 zero bits and
+// something in the next 16 ends in dotted decimal.
+func Addr(b []byte, f packet.Family, a packet.Addr) []byte {
+	if f == packet.IPv6 && [12]byte(a[:12]) == [12]byte{} && a[12]|a[13] != 0 {
+		return packet.Addr{a[12], a[13], a[14], a[15]}.IP(packet.IPv4).AppendTo(append(b, "::"...))
+	}
+	return a.IP(f).AppendTo(b)
+}
+
 // SubnetOf is the argument of g as address[/mask].
 func SubnetOf(f packet.Family, g *xtables.Given) (Subnet, error) {
 	s := Subnet{Family: f, Bits: f.Len() * 8}
@@ -151,8 +163,7 @@ func (s *Subnet) Has(a *packet.Addr) bool {
 
 // Append writes a space, the address and the prefix length unless it is whole.
 func (s *Subnet) Append(b []byte) []byte {
-	b = append(b, ' ')
-	b = s.Addr.IP(s.Family).AppendTo(b)
+	b = Addr(append(b, ' '), s.Family, s.Addr)
 	if s.Bits == s.Family.Len()*8 {
 		return b
 	}

@@ -48,6 +48,13 @@ func Number(s string, lo, hi uint64) (uint64, bool) {
 	return v, ok && rest == "" && v >= lo && v <= hi
 }
 
+// NumberPrefix reads a number between lo and hi at the start of s; rest is
+// what follows it.
+func NumberPrefix(s string, lo, hi uint64) (v uint64, rest string, ok bool) {
+	v, rest, ok = prefix(s)
+	return v, rest, ok && v >= lo && v <= hi
+}
+
 // Uint is the argument of g as a number between lo and hi.
 func Uint(g *xtables.Given, lo, hi uint64) (uint64, error) {
 	v, ok := Number(Text(g), lo, hi)

@@ -40,6 +40,9 @@ func appendHex(b []byte, v uint64, width int) []byte {
 	return strconv.AppendUint(b, v, 16)
 }
 
+// Hex16 appends v in four hexadecimal digits.
+func Hex16(b []byte, v uint16) []byte { return appendHex(b, uint64(v), 4) }
+
 // HexMask appends " 0xV/0xM" in at least width digits each.
 func HexMask(b []byte, v, m uint64, width int) []byte {
 	b = Hex(b, v, width)

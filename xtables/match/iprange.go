@@ -85,6 +85,6 @@ func (r *addrRange) append(b []byte, name string, f packet.Family) []byte {
 		return b
 	}
 	b = append(args.Name(b, r.not, name), ' ')
-	b = append(r.lo.IP(f).AppendTo(b), '-')
-	return r.hi.IP(f).AppendTo(b)
+	b = append(args.Addr(b, f, r.lo), '-')
+	return args.Addr(b, f, r.hi)
 }

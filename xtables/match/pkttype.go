@@ -3,6 +3,7 @@ package match
 import (
 	"weir/hook"
 	"weir/packet"
+	"weir/route"
 	"weir/xtables"
 	"weir/xtables/args"
 )
@@ -41,9 +42,10 @@ func parsePkttype(_ *xtables.Context, given []xtables.Given) (xtables.Match, err
 	return &pkttypeMatch{packet.LinkType(n), g.Invert}, nil
 }
 
-// linkType is how the packet was addressed; one that came back through lo is
-// judged by its address.
-func linkType(p *packet.Packet) packet.LinkType {
+// linkType is how the packet was addressed. One that this machine sent to
+// itself is judged by where it goes.
+func linkType(t *hook.Traversal) packet.LinkType {
+	p := t.Pkt
 	if p.Link.Type != packet.Looped {
 		return p.Link.Type
 	}
@@ -51,16 +53,16 @@ func linkType(p *packet.Packet) packet.LinkType {
 	switch {
 	case p.Family == packet.IPv4 && dst[0]&0xf0 == 0xe0, p.Family == packet.IPv6 && dst[0] == 0xff:
 		return packet.ToMulticast
-	case p.Family == packet.IPv6:
-		return packet.ToHost
+	case t.Route.Type == route.Broadcast:
+		return packet.ToBroadcast
 	}
-	return packet.ToBroadcast
+	return packet.ToHost
 }
 
-func (m *pkttypeMatch) Match(t *hook.Traversal) bool { return (linkType(t.Pkt) == m.typ) != m.not }
+func (m *pkttypeMatch) Match(t *hook.Traversal) bool { return (linkType(t) == m.typ) != m.not }
 
 func (m *pkttypeMatch) Explain(t *hook.Traversal) string {
-	return "is " + pkttypeNames()[linkType(t.Pkt)]
+	return "is " + pkttypeNames()[linkType(t)]
 }
 
 func (m *pkttypeMatch) AppendArgs(b []byte) []byte {

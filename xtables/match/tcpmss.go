@@ -47,21 +47,25 @@ func (m *tcpmssMatch) Match(t *hook.Traversal) bool {
 	return (mss >= m.min && mss <= m.max) != m.not
 }
 
-// tcpOptions are the option bytes of a segment; a header that is cut off or
-// states less than 20 bytes is dropped.
+// tcpOptions are the option bytes of a segment; a packet whose header is cut
+// off or states less than 20 bytes is dropped. Linux does not ask whether this
+// is a fragment and reads a later one's payload as if it were the header.
 func tcpOptions(t *hook.Traversal) ([]byte, bool) {
-	h := l4(t, 20)
-	if h == nil {
-		// A later fragment has no header to be read either.
+	p := t.Pkt
+	off := p.L4
+	if off < 0 && p.Family == packet.IPv4 {
+		off = p.HeaderLen()
+	}
+	if off < 0 || len(p.Data)-off < 20 {
 		t.Hotdrop = true
 		return nil, false
 	}
-	n := int(h[12]>>4) * 4
-	if n < 20 || n > len(h) {
+	n := int(p.Data[off+12]>>4) * 4
+	if n < 20 || n > len(p.Data)-off {
 		t.Hotdrop = true
 		return nil, false
 	}
-	return h[20:n], true
+	return p.Data[off+20 : off+n], true
 }
 
 func findMSS(o []byte) (uint16, bool) {
