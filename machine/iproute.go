@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 
@@ -22,6 +23,9 @@ func (l *loader) elements(f File, each func(raw []byte, line, col int)) {
 		var syn *json.SyntaxError
 		if errors.As(err, &syn) {
 			off = int(syn.Offset) - 1
+		}
+		if err == io.ErrUnexpectedEOF || err == io.EOF {
+			off = len(f.Text)
 		}
 		line, col := place(f.Text, off)
 		l.fail(f.Name, line, col, "JSON: "+err.Error())

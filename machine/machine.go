@@ -1,9 +1,11 @@
 package machine
 
 import (
+	"cmp"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"weir/iface"
@@ -99,7 +101,29 @@ func Load(dir string) (*Machine, []error) {
 		l.fail(filepath.Join(dir, "machine.yaml"), 1, 1, "not found, and no addr.json either: a machine is described by machine.yaml, or by addr.json and route.json")
 	}
 	l.rest(dir)
+	l.sort()
 	return l.m, l.errs
+}
+
+// sort puts the errors of each file in the order of their places; the files
+// stay in the order in which they were read.
+func (l *loader) sort() {
+	rank := map[string]int{}
+	pos := func(e error) xtables.Pos {
+		if x, ok := e.(*xtables.Error); ok {
+			return x.Pos
+		}
+		return xtables.Pos{}
+	}
+	for _, e := range l.errs {
+		if _, ok := rank[pos(e).File]; !ok {
+			rank[pos(e).File] = len(rank)
+		}
+	}
+	slices.SortStableFunc(l.errs, func(a, b error) int {
+		p, q := pos(a), pos(b)
+		return cmp.Or(cmp.Compare(rank[p.File], rank[q.File]), cmp.Compare(p.Line, q.Line), cmp.Compare(p.Col, q.Col))
+	})
 }
 
 // FromYAML makes a machine of the text of a machine.yaml alone, as scenario
@@ -108,6 +132,7 @@ func FromYAML(name string, text []byte, line int) (*Machine, []error) {
 	l := &loader{m: &Machine{Dir: name, Sysctl: map[string]string{}}}
 	l.yaml(File{name, text})
 	l.defaults()
+	l.sort()
 	for _, e := range l.errs {
 		if x, ok := e.(*xtables.Error); ok {
 			x.Pos.Line += line
