@@ -1,0 +1,244 @@
+//go:build linux
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sort"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// quiet is set before the devices exist: the machine speaks only when it is
+// spoken to, and ICMP errors are not limited (the limiter draws random
+// credit).
+var quiet = [][2]string{
+	{"net.ipv4.ip_forward", "1"},
+	{"net.ipv4.conf.all.rp_filter", "0"},
+	{"net.ipv4.conf.default.rp_filter", "0"},
+	{"net.ipv4.conf.all.send_redirects", "0"},
+	{"net.ipv4.conf.default.send_redirects", "0"},
+	{"net.ipv4.conf.all.accept_redirects", "0"},
+	{"net.ipv4.conf.default.accept_redirects", "0"},
+	{"net.ipv4.icmp_ratelimit", "0"},
+	{"net.ipv4.icmp_ratemask", "0"},
+	{"net.ipv6.icmp.ratelimit", "0"},
+	{"net.ipv6.conf.default.accept_ra", "0"},
+	{"net.ipv6.conf.default.accept_redirects", "0"},
+	{"net.ipv6.conf.all.accept_redirects", "0"},
+	{"net.ipv6.conf.default.router_solicitations", "0"},
+	{"net.ipv6.conf.default.accept_dad", "0"},
+	{"net.ipv6.conf.default.dad_transmits", "0"},
+	{"net.ipv6.conf.default.addr_gen_mode", "1"},
+	{"net.ipv6.conf.all.forwarding", "1"},
+	{"net.netfilter.nf_conntrack_acct", "1"},
+}
+
+// New makes the machine. The caller closes it.
+func New(c Config) (*Kernel, error) {
+	ns, err := enter()
+	if err != nil {
+		return nil, err
+	}
+	k := &Kernel{ns: ns, raw4: -1, raw6: -1, buf: make([]byte, 1<<17)}
+	err = ns.do(func() error { return k.setup(c) })
+	if err == nil {
+		err = k.Reload(c.Rules4, c.Rules6)
+	}
+	if err != nil {
+		k.Close()
+		return nil, err
+	}
+	return k, nil
+}
+
+// setup runs on the namespace's thread.
+func (k *Kernel) setup(c Config) error {
+	for _, s := range quiet {
+		if err := sysctl(s[0], s[1]); err != nil {
+			return err
+		}
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("kernel: netlink: %w", err)
+	}
+	defer h.Close()
+	lo, err := h.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("kernel: lo: %w", err)
+	}
+	if err := h.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("kernel: lo: %w", err)
+	}
+	for _, i := range c.Ifaces {
+		t, err := openTun(i.Name)
+		if err != nil {
+			return err
+		}
+		k.tuns = append(k.tuns, t)
+		if err := configure(h, i); err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Routes {
+		if err := addRoute(h, r); err != nil {
+			return err
+		}
+	}
+	if err := setAll(c.Sysctl); err != nil {
+		return err
+	}
+	return k.open(c.Trace)
+}
+
+// open opens the sockets. The one for events comes before the first packet:
+// a connection that nobody listened for at its birth has no events.
+func (k *Kernel) open(trace bool) error {
+	var err error
+	if k.ctl, err = openNetlink(0); err != nil {
+		return err
+	}
+	if k.events, err = openNetlink(ctGroups); err != nil {
+		return err
+	}
+	if trace {
+		for _, family := range []string{"2", "10"} {
+			if err := sysctl("net.netfilter.nf_log."+family, "nfnetlink_log"); err != nil {
+				return err
+			}
+		}
+		if k.nflog, err = openNetlink(0); err != nil {
+			return err
+		}
+		if err := k.nflog.bindLog(0); err != nil {
+			return err
+		}
+	}
+	// IPPROTO_RAW sockets take the IP header from the caller.
+	if k.raw4, err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_RAW); err != nil {
+		return fmt.Errorf("kernel: raw socket: %w", err)
+	}
+	if k.raw6, err = unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_RAW); err != nil {
+		return fmt.Errorf("kernel: raw socket: %w", err)
+	}
+	if err := unix.SetsockoptInt(k.raw4, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
+		return fmt.Errorf("kernel: raw socket: %w", err)
+	}
+	for _, t := range k.tuns {
+		k.poll = append(k.poll, unix.PollFd{Fd: int32(t.fd), Events: unix.POLLIN})
+	}
+	k.poll = append(k.poll, unix.PollFd{Fd: int32(k.events.fd), Events: unix.POLLIN})
+	if k.nflog != nil {
+		k.poll = append(k.poll, unix.PollFd{Fd: int32(k.nflog.fd), Events: unix.POLLIN})
+	}
+	return nil
+}
+
+// setAll sets sysctls in a fixed order; it runs on the namespace's thread.
+func setAll(m map[string]string) error {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	var errs []error
+	for _, key := range keys {
+		errs = append(errs, sysctl(key, m[key]))
+	}
+	return errors.Join(errs...)
+}
+
+// Sysctl sets keys of the running machine.
+func (k *Kernel) Sysctl(m map[string]string) error {
+	return k.ns.do(func() error { return setAll(m) })
+}
+
+// tables lists the built-in chains of each table.
+var tables = []struct {
+	name   string
+	chains []string
+}{
+	{"raw", []string{"PREROUTING", "OUTPUT"}},
+	{"mangle", []string{"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}},
+	{"nat", []string{"PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"}},
+	{"filter", []string{"INPUT", "FORWARD", "OUTPUT"}},
+	{"security", []string{"INPUT", "FORWARD", "OUTPUT"}},
+}
+
+// complete adds the tables that a text does not name, empty: restoring
+// replaces only the tables that it reads.
+func complete(text string) string {
+	named := map[string]bool{}
+	for _, l := range strings.Split(text, "\n") {
+		if strings.HasPrefix(l, "*") {
+			named[strings.TrimSpace(l[1:])] = true
+		}
+	}
+	var b strings.Builder
+	for _, t := range tables {
+		if named[t.name] {
+			continue
+		}
+		fmt.Fprintf(&b, "*%s\n", t.name)
+		for _, c := range t.chains {
+			fmt.Fprintf(&b, ":%s ACCEPT [0:0]\n", c)
+		}
+		b.WriteString("COMMIT\n")
+	}
+	return b.String() + text + "\n"
+}
+
+// Reload replaces the rules of both families, counters included.
+func (k *Kernel) Reload(rules4, rules6 string) error {
+	if _, err := k.ns.run(complete(rules4), "iptables-legacy-restore", "-w"); err != nil {
+		return err
+	}
+	_, err := k.ns.run(complete(rules6), "ip6tables-legacy-restore", "-w")
+	return err
+}
+
+// Save is the output of iptables-legacy-save -c, or of ip6tables.
+func (k *Kernel) Save(v6 bool) (string, error) {
+	name := "iptables-legacy-save"
+	if v6 {
+		name = "ip6tables-legacy-save"
+	}
+	return k.ns.run("", name, "-c")
+}
+
+// Conntrack runs conntrack(8) and returns its standard output.
+func (k *Kernel) Conntrack(args ...string) (string, error) {
+	return k.ns.run("", "conntrack", args...)
+}
+
+// Close frees the namespace. That takes some 80 ms in the kernel, which it
+// does not wait for.
+func (k *Kernel) Close() {
+	tuns, fds := k.tuns, []int{k.raw4, k.raw6}
+	for _, s := range []*socket{k.ctl, k.events, k.nflog} {
+		if s != nil {
+			fds = append(fds, s.fd)
+		}
+	}
+	k.tuns, k.ctl, k.events, k.nflog, k.raw4, k.raw6 = nil, nil, nil, nil, -1, -1
+	ns := k.ns
+	go func() {
+		for _, t := range tuns {
+			unix.Close(t.fd)
+		}
+		for _, fd := range fds {
+			if fd >= 0 {
+				unix.Close(fd)
+			}
+		}
+		ns.leave()
+	}()
+}
+
+func parseNet(p netip.Prefix) (net.IP, *net.IPNet, error) { return net.ParseCIDR(p.Masked().String()) }

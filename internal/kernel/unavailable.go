@@ -1,0 +1,44 @@
+//go:build !linux
+
+package kernel
+
+import "time"
+
+// Kernel cannot be made on this system.
+type Kernel struct{}
+
+// New returns ErrUnavailable.
+func New(Config) (*Kernel, error) { return nil, ErrUnavailable }
+
+// Inject returns ErrUnavailable.
+func (*Kernel) Inject(string, []byte) (Result, error) { return Result{}, ErrUnavailable }
+
+// SendLocal returns ErrUnavailable.
+func (*Kernel) SendLocal([]byte, uint32) (Result, error) { return Result{}, ErrUnavailable }
+
+// Reload returns ErrUnavailable.
+func (*Kernel) Reload(_, _ string) error { return ErrUnavailable }
+
+// Sysctl returns ErrUnavailable.
+func (*Kernel) Sysctl(map[string]string) error { return ErrUnavailable }
+
+// Flush returns ErrUnavailable.
+func (*Kernel) Flush() error { return ErrUnavailable }
+
+// Dump returns ErrUnavailable.
+func (*Kernel) Dump() ([]Entry, error) { return nil, ErrUnavailable }
+
+// Save returns ErrUnavailable.
+func (*Kernel) Save(bool) (string, error) { return "", ErrUnavailable }
+
+// Stats returns ErrUnavailable.
+func (*Kernel) Stats() (Stats, error) { return Stats{}, ErrUnavailable }
+
+// Conntrack returns ErrUnavailable.
+func (*Kernel) Conntrack(...string) (string, error) { return "", ErrUnavailable }
+
+// Advance returns ErrUnavailable.
+func (*Kernel) Advance(time.Duration) error { return ErrUnavailable }
+
+// Close does nothing.
+func (*Kernel) Close() {}
