@@ -120,9 +120,6 @@ func (v *visit) judge(from, to *TCPSide, seq, end, sack uint32) (w window, done 
 	if after(seq, from.MaxEnd) {
 		over := end - from.MaxEnd + 1
 		if to.MaxWin != 0 && inRecvWindow && after(sack, oldest) && over <= to.MaxWin && !after(sack, to.End) {
-			if v.liberal(from) {
-				return windowAccept, true
-			}
 			from.End = end
 			from.Flags |= TCPDataUnacked
 			return v.outside(from, windowIgnore, whyOvershoot, over)

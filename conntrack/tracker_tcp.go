@@ -250,7 +250,7 @@ func (v *visit) judgeReset(t *TCPState, s *segment, old TCPStateName) (verdict r
 		}
 		return resetWindow, true
 	}
-	if s.ack == t.lastEnd && (v.c.Status&SeenReply != 0 && t.lastClass == classSyn ||
+	if s.ack == t.lastEnd && (v.c.Status&SeenReply != 0 && t.lastClass == classSyn && t.lastDir != v.dir ||
 		v.c.Status&Assured == 0 && t.lastClass == classAck) {
 		return resetUnchecked, false
 	}
