@@ -28,9 +28,9 @@ func parseUDP(_ *xtables.Context, given []xtables.Given) (_ xtables.Match, err e
 	m := &udpMatch{src: args.AnyPort(), dst: args.AnyPort()}
 	for i := range given {
 		if given[i].Name == "sport" {
-			m.src, err = args.OrderedPorts(&given[i], "udp")
+			m.src, err = args.OrderedPorts(&given[i], "")
 		} else {
-			m.dst, err = args.OrderedPorts(&given[i], "udp")
+			m.dst, err = args.OrderedPorts(&given[i], "")
 		}
 		if err != nil {
 			return nil, err

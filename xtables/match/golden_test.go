@@ -1,0 +1,31 @@
+package match_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"weir/xtables"
+	"weir/xtables/internal/exttest"
+	"weir/xtables/match"
+)
+
+func list() xtables.List {
+	return xtables.List{Matches: []xtables.MatchExt{
+		match.Addrtype(), match.Comment(), match.Connmark(), match.Conntrack(), match.DSCP(), match.HL(),
+		match.ICMP(), match.ICMP6(), match.Iprange(), match.Length(), match.Limit(), match.MAC(), match.Mark(),
+		match.Multiport(), match.Physdev(), match.Pkttype(), match.State(), match.Statistic(), match.TCP(),
+		match.TCPMSS(), match.TOS(), match.TTL(), match.UDP(),
+	}}
+}
+
+// What iptables-legacy accepts is accepted and printed as it prints it; what
+// it or the kernel refuses is refused.
+func TestOptionsAsIptables(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.txt")
+	if len(files) == 0 {
+		t.Fatal("no recorded rules")
+	}
+	for _, f := range files {
+		exttest.Golden(t, list(), f)
+	}
+}
