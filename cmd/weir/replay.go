@@ -160,7 +160,7 @@ func (c *replayCmd) open(e *env, eng *engine.Machine) (*writers, error) {
 		tb := eng.Conntrack()
 		var b []byte
 		tb.OnEvent(func(ev conntrack.Event) {
-			b = show.AppendEvent(b[:0], &ev, show.Options{Extended: true, Timestamp: true})
+			b = show.AppendEvent(b[:0], &ev, show.Extended|show.Timestamp)
 			w.events.Write(b) // a failure is kept by the buffer until Flush
 		})
 	}
@@ -199,7 +199,7 @@ func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) er
 	if w.conntrack != nil {
 		var b []byte
 		tb.Each(now, func(k *conntrack.Conn) bool {
-			b = show.AppendEntry(b[:0], tb, k, now, show.Options{Extended: true})
+			b = show.AppendEntry(b[:0], tb, k, now, show.Extended)
 			w.conntrack.Write(b)
 			return true
 		})

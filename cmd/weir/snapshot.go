@@ -111,7 +111,7 @@ func firstOutput(cmds [][]string) ([]byte, error) {
 	var first error
 	ran := false
 	for _, c := range cmds {
-		out, err := output(c)
+		out, err := outputOf(c)
 		if err != nil {
 			if first == nil {
 				first = err
@@ -129,7 +129,7 @@ func firstOutput(cmds [][]string) ([]byte, error) {
 	return nil, first
 }
 
-func output(c []string) ([]byte, error) {
+func outputOf(c []string) ([]byte, error) {
 	cmd := exec.Command(c[0], c[1:]...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -156,7 +156,7 @@ func rules(e *env, prefix string) ([]byte, error) {
 		if variant == "-save" && ran {
 			break
 		}
-		out, err := output([]string{prefix + variant, "-c"})
+		out, err := outputOf([]string{prefix + variant, "-c"})
 		if err != nil {
 			if first == nil || errors.Is(first, exec.ErrNotFound) {
 				first = err

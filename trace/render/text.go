@@ -195,6 +195,9 @@ func (t *Text) fill(r *row, s *trace.Step) {
 			return
 		}
 		r.text = indent + ruleText(s)
+		if s.Verdict == "JUMP" || s.Verdict == "GOTO" {
+			r.text = indent + "-> " + ruleText(s)
+		}
 		r.textCol = bold
 		if c := verdictColour(s.Verdict); c != "" {
 			r.textCol = c
@@ -216,7 +219,9 @@ func (t *Text) fill(r *row, s *trace.Step) {
 				r.text = "DROP"
 			}
 		}
-		r.note = details(s)
+		if s.Kind == trace.KindNAT || s.Kind == trace.KindHook {
+			r.note = details(s)
+		}
 	}
 	if s.Kind != trace.KindRule && s.Actual != "" {
 		r.note = join(r.note, s.Actual)
@@ -272,7 +277,7 @@ func (t *Text) table(b []byte, rows []row) []byte {
 		hookW = max(hookW, width(r.hook))
 		partW = max(partW, width(r.part))
 		placeW = max(placeW, width(r.place))
-		if r.note != "" && width(r.text) <= noteAt {
+		if r.note != "" && r.place != "" && width(r.text) <= noteAt {
 			textW = max(textW, width(r.text))
 		}
 	}
@@ -291,7 +296,7 @@ func (t *Text) table(b []byte, rows []row) []byte {
 		b = append(b, st.paint(r.textCol, r.text)...)
 		if r.note != "" {
 			gap := textW - width(r.text)
-			if r.place == "" && placeW > 0 {
+			if r.place == "" && placeW > 0 && textW > 0 {
 				gap += placeW + 2
 			}
 			for range max(gap, 0) + 3 {
@@ -325,16 +330,12 @@ func pad(s string, w int) string {
 	return s
 }
 
-// seconds writes nanoseconds as seconds with six digits, or nine when it
-// matters.
+// seconds writes nanoseconds as seconds, to the microsecond.
 func seconds(ns int64) string {
 	sign := ""
 	if ns < 0 {
 		sign, ns = "-", -ns
 	}
-	frac := strconv.FormatInt(ns%1e9+1e9, 10)[1:]
-	if strings.HasSuffix(frac, "000") {
-		frac = frac[:6]
-	}
-	return sign + strconv.FormatInt(ns/1e9, 10) + "." + frac
+	us := strconv.FormatInt(ns%1e9/1000+1e6, 10)[1:]
+	return sign + strconv.FormatInt(ns/1e9, 10) + "." + us
 }
