@@ -1,0 +1,202 @@
+package xtables
+
+import (
+	"weir/hook"
+	"weir/packet"
+)
+
+// Chain is a list of rules. It is immutable once its table is compiled.
+type Chain struct {
+	Name string
+	Pos  Pos
+	// Builtin marks a chain that packets enter at Point; Policy, Accept or
+	// Drop, is what becomes of those that no rule decided.
+	Builtin bool
+	Point   hook.Point
+	Policy  hook.Verdict
+	Rules   []*Rule
+	// Start is what the policy's counter begins with.
+	Start Counter
+
+	index int // in Table.Chains
+	start int // first op
+	// points from which a packet can come here
+	points hook.Mask
+}
+
+// Table is the compiled chains of one table of one family. Only its counters
+// change.
+//
+// One goroutine walks a table at a time; a target may walk it again from
+// within (a REJECT whose answer passes OUTPUT). Fork makes a table for another
+// goroutine.
+type Table struct {
+	Name   string
+	Family packet.Family
+	// Chains is the built-in chains in the order of their points, then the
+	// user's in order of creation.
+	Chains []*Chain
+
+	entry   [hook.NumPoints]int32 // first op, -1 if the table has no such chain
+	ops     []op
+	wides   []wide
+	devs    []device
+	matches []RuleMatch
+	rules   []*Rule  // by op; nil at the end of a chain
+	of      []*Chain // by op
+	named   bool     // some rule asks for an interface
+
+	counters []Counter
+	stack    []int32
+	sp       int
+	depth    int // deepest nesting of jumps
+}
+
+// TablePoints is the points at which a table has built-in chains; 0 for a name
+// that is no table.
+func TablePoints(name string) hook.Mask {
+	switch name {
+	case "raw":
+		return hook.MaskOf(hook.Prerouting, hook.Output)
+	case "mangle":
+		return hook.MaskOf(hook.Prerouting, hook.Input, hook.Forward, hook.Output, hook.Postrouting)
+	case "nat":
+		return hook.MaskOf(hook.Prerouting, hook.Input, hook.Output, hook.Postrouting)
+	case "filter", "security":
+		return hook.MaskOf(hook.Input, hook.Forward, hook.Output)
+	}
+	return 0
+}
+
+// TableNames is every table in the order in which a packet meets them.
+func TableNames() []string { return []string{"raw", "mangle", "nat", "filter", "security"} }
+
+// Builtins makes the empty built-in chains of a table.
+func Builtins(table string) []*Chain {
+	var cs []*Chain
+	for p := hook.Point(0); p < hook.NumPoints; p++ {
+		if TablePoints(table).Has(p) {
+			cs = append(cs, &Chain{Name: p.String(), Builtin: true, Point: p, Policy: hook.Accept})
+		}
+	}
+	return cs
+}
+
+// Chain finds a chain by name, or nil.
+func (tb *Table) Chain(name string) *Chain {
+	for _, c := range tb.Chains {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// Fork is the same table with counters of its own that begin at zero, for
+// another goroutine. The state of matches is shared.
+func (tb *Table) Fork() *Table {
+	f := *tb
+	f.counters = make([]Counter, len(tb.ops))
+	f.stack, f.sp = make([]int32, tb.depth), 0
+	return &f
+}
+
+// Ruleset is the tables of one family. A table that no one loaded is absent:
+// its packets pass.
+type Ruleset struct {
+	Family packet.Family
+	// Tables is in the order of TableNames.
+	Tables []*Table
+}
+
+// Table finds a table by name; nil if it was not loaded. A nil Ruleset has none.
+func (rs *Ruleset) Table(name string) *Table {
+	if rs == nil {
+		return nil
+	}
+	for _, t := range rs.Tables {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// NeedsConntrack reports whether loading the rules switches tracking on, as in
+// Linux: a match or target asks for it, or there is a nat table.
+func (rs *Ruleset) NeedsConntrack() bool {
+	if rs == nil {
+		return false
+	}
+	for _, t := range rs.Tables {
+		if t.Name == "nat" {
+			return true
+		}
+		for _, r := range t.rules {
+			if r == nil {
+				continue
+			}
+			if e := r.Target.Ext; e != nil && e.NeedsConntrack {
+				return true
+			}
+			for i := range r.Matches {
+				if r.Matches[i].Ext.NeedsConntrack {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// Bind gives the extensions the state that outlives a rule set. Call it once,
+// before the first walk. Errors carry the place of the extension.
+func (rs *Ruleset) Bind(s *Shared) (errs []error) {
+	if rs == nil {
+		return nil
+	}
+	bind := func(x any, pos Pos) {
+		if b, ok := x.(Binder); ok {
+			if err := b.Bind(s); err != nil {
+				errs = append(errs, At(pos, err))
+			}
+		}
+	}
+	for _, t := range rs.Tables {
+		for _, r := range t.rules {
+			if r == nil {
+				continue
+			}
+			for i := range r.Matches {
+				bind(r.Matches[i].Match, r.Matches[i].Pos)
+			}
+			if r.Target.Target != nil {
+				bind(r.Target.Target, r.Target.Pos)
+			}
+		}
+	}
+	return errs
+}
+
+// Fork is the rule set for another goroutine; see Table.Fork.
+func (rs *Ruleset) Fork() *Ruleset {
+	if rs == nil {
+		return nil
+	}
+	f := &Ruleset{Family: rs.Family, Tables: make([]*Table, len(rs.Tables))}
+	for i, t := range rs.Tables {
+		f.Tables[i] = t.Fork()
+	}
+	return f
+}
+
+// At gives an error a place unless it has one.
+func At(pos Pos, err error) *Error {
+	if e, ok := err.(*Error); ok {
+		if e.Pos.Line == 0 {
+			return &Error{Pos: pos, Msg: e.Msg}
+		}
+		return e
+	}
+	return &Error{Pos: pos, Msg: err.Error()}
+}
