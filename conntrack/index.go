@@ -138,25 +138,23 @@ func (ix *index) freeOver(n uint32) {
 // remove takes an entry out and reports whether it was there. The last entry
 // of the chain fills the hole.
 func (ix *index) remove(h uint32, r entryRef) bool {
-	b := ix.home(h)
-	for {
+	for before, b := (*bucket)(nil), ix.home(h); b != nil; before, b = b, ix.nextOf(b) {
 		for i := range b.ref {
 			if b.ref[i] == r {
-				ix.fillHole(b, i)
+				ix.fillHole(before, b, i)
 				ix.entries--
 				return true
 			}
 		}
-		if b = ix.nextOf(b); b == nil {
-			return false
-		}
 	}
+	return false
 }
 
 // fillHole moves the last entry of the chain into position i of b and frees
-// an overflow bucket that became empty.
-func (ix *index) fillHole(b *bucket, i int) {
-	before, last := (*bucket)(nil), b
+// an overflow bucket that became empty. before is the bucket that b hangs on,
+// nil for the first.
+func (ix *index) fillHole(before, b *bucket, i int) {
+	last := b
 	for last.next != 0 {
 		before, last = last, ix.overAt(last.next)
 	}
