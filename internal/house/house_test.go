@@ -32,7 +32,7 @@ var layers = map[string]int{
 	"xtables/match": 4, "xtables/target": 4, "xtables/save": 4,
 	"xtables/std": 5,
 	"engine":      6,
-	"machine": 7, "capture": 7, "scenario/line": 7,
+	"machine":     7, "capture": 7, "scenario/line": 7,
 	"replay":   8,
 	"scenario": 9,
 	"cmd/weir": 10,
