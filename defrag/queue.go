@@ -12,9 +12,9 @@ type User uint8
 
 // The users (Linux: enum ip_defrag_users).
 const (
-	Deliver       User = iota // local delivery, where connection tracking does not run
-	ConntrackIn               // PREROUTING
-	ConntrackOut              // OUTPUT
+	Deliver      User = iota // local delivery, where connection tracking does not run
+	ConntrackIn              // PREROUTING
+	ConntrackOut             // OUTPUT
 	numUsers
 )
 

@@ -1,0 +1,235 @@
+package router
+
+import (
+	"encoding/binary"
+
+	"weir/conntrack"
+	"weir/hook"
+	"weir/packet"
+	"weir/route"
+	"weir/trace"
+)
+
+// TCPReset implements hook.Emitter. It also ends the connection, as -j REJECT
+// --reject-with tcp-reset does. Linux: nf_send_reset, nf_send_reset6.
+func (r *Router) TCPReset(t *hook.Traversal) {
+	pk := t.Pkt
+	if len(r.active) > maxNested || pk.FragOff != 0 || pk.Proto != packet.TCP || pk.L4 < 0 || len(pk.Payload()) < 20 ||
+		pk.Payload()[13]&packet.TCPRst != 0 || !pk.L4ChecksumOK() {
+		return
+	}
+	src, dst := pk.Src(), pk.Dst()
+	switch {
+	case t.Route.Type == route.Broadcast, t.Route.Type == route.Multicast,
+		pk.Family == packet.IPv6 && (!unicast(packet.IPv6, src) || !unicast(packet.IPv6, dst)):
+		return
+	}
+	q := outQuery{dst: src, src: dst, anySource: true}
+	if pk.Family == packet.IPv4 {
+		if typ := r.routes.AddrType(packet.IPv4, dst, nil); typ != route.Local && typ != route.Unicast {
+			q.src = packet.Addr{}
+		}
+	} else if route.LinkScoped(src) {
+		q.out = t.In
+	}
+	if r.reflect(pk.Family) {
+		q.mark = t.Mark
+	}
+	res, why := r.routeOut(pk.Family, &q)
+	if why != hook.NoReason {
+		return
+	}
+	n := r.reset(t, &res, 0, nil)
+	attach(n, t)
+	if t.CT.Conn != nil && r.env.CT != nil {
+		r.env.CT.CloseTCP(t.CT.Conn, t.Now)
+	}
+	r.emitReset(t, n, &res, q.mark)
+}
+
+func (r *Router) reflect(f packet.Family) bool {
+	return f == packet.IPv4 && r.cfg.ReflectMark4 || f == packet.IPv6 && r.cfg.ReflectMark6
+}
+
+func (r *Router) emitReset(t *hook.Traversal, n *passage, res *route.Result, mark uint32) {
+	n.own.Route, n.own.Mark = *res, mark
+	if t.Trace.On() {
+		t.Trace.Add(trace.Step{Kind: trace.KindEmit, Text: "TCP reset to " + t.Pkt.Src().IP(t.Pkt.Family).String()})
+	}
+	r.emit(t, n)
+}
+
+// reset makes the RST segment that answers t's.
+func (r *Router) reset(t *hook.Traversal, res *route.Result, tos uint8, opt []byte) *passage {
+	pk := t.Pkt
+	seg := pk.Payload()
+	head := 40
+	if pk.Family == packet.IPv4 {
+		head = 20 + len(opt)
+	}
+	n := r.get(t)
+	d := r.alloc(head + 20)
+	h := d[head:]
+	clear(h)
+	copy(h[0:2], seg[2:4])
+	copy(h[2:4], seg[0:2])
+	h[12], h[13] = 5<<4, packet.TCPRst
+	if seg[13]&packet.TCPAck != 0 {
+		copy(h[4:8], seg[8:12])
+	} else {
+		n := uint32(len(seg)) - uint32(seg[12]>>4)*4
+		n += uint32(seg[13]&packet.TCPSyn)>>1 + uint32(seg[13]&packet.TCPFin)
+		binary.BigEndian.PutUint32(h[8:], be32(seg[4:])+n)
+		h[13] |= packet.TCPAck
+	}
+	r.header(n, d, head, outHeader{src: pk.Dst(), dst: pk.Src(), proto: packet.TCP, tos: tos, ttl: r.hopLimit(pk.Family, res), opt: opt, fam: pk.Family})
+	return n
+}
+
+// refuseTCP answers a segment for a closed port. Linux: tcp_v4_send_reset,
+// tcp_v6_send_reset.
+func (r *Router) refuseTCP(p *passage) {
+	t := p.t
+	pk := t.Pkt
+	if len(r.active) > maxNested || pk.Payload()[13]&packet.TCPRst != 0 {
+		return
+	}
+	four := pk.Family == packet.IPv4
+	if four && t.Route.Type != route.Local || !four && !unicast(packet.IPv6, pk.Dst()) {
+		return
+	}
+	q := outQuery{dst: pk.Src(), src: pk.Dst(), tos: pk.TOS() &^ 3, anySource: !four}
+	var opt [40]byte
+	nopt, ok := 0, true
+	if four && pk.HeaderLen() > 20 {
+		if nopt, ok = r.echoOptions(t, &opt, &q); !ok {
+			return
+		}
+	}
+	if !four && route.LinkScoped(pk.Src()) {
+		q.out = t.In
+	}
+	if r.reflect(pk.Family) {
+		q.mark = t.Mark
+	}
+	res, why := r.routeOut(pk.Family, &q)
+	if why != hook.NoReason {
+		return
+	}
+	r.emitReset(t, r.reset(t, &res, q.tos, opt[:nopt]), &res, q.mark)
+}
+
+// reply answers an ICMP request with the message body[8:], its first eight
+// bytes being the reply's header. Linux: icmp_reply, icmpv6_echo_reply.
+func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
+	t := p.t
+	pk := t.Pkt
+	f := pk.Family
+	if len(r.active) > maxNested {
+		return
+	}
+	four := f == packet.IPv4
+	q := outQuery{dst: pk.Src(), src: pk.Dst(), tos: pk.TOS()}
+	if r.reflect(f) {
+		q.mark = t.Mark
+	}
+	var opt [40]byte
+	nopt := 0
+	proto := uint8(packet.ICMPv6)
+	if four {
+		proto = packet.ICMP
+		if t.Route.Type != route.Local {
+			q.src = r.specificSource(t)
+		}
+		if pk.HeaderLen() > 20 {
+			var ok bool
+			if nopt, ok = r.echoOptions(t, &opt, &q); !ok {
+				return
+			}
+		}
+	} else {
+		if t.Route.Type == route.Multicast || t.Route.Type == route.Anycast {
+			q.src = packet.Addr{}
+		}
+		q.anySource = true
+		if route.LinkScoped(q.dst) {
+			q.out = t.In
+		}
+	}
+	if !r.limits.all(r, f, typ, code) {
+		return
+	}
+	res, why := r.routeOut(f, &q)
+	if why != hook.NoReason || !r.limits.peer(r, f, q.dst, res.Out, typ, code) {
+		return
+	}
+	head := 20 + nopt
+	if !four {
+		head = 40
+	}
+	n := r.get(t)
+	d := r.alloc(head + len(body))
+	copy(d[head:], body)
+	d[head], d[head+1], d[head+2], d[head+3] = typ, code, 0, 0
+	r.header(n, d, head, outHeader{src: res.PrefSrc, dst: pk.Src(), proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res), id: true, opt: opt[:nopt], fam: f})
+	n.own.Route, n.own.Mark = res, q.mark
+	if t.Trace.On() {
+		t.Trace.Add(trace.Step{Kind: trace.KindEmit, Text: "echo reply to " + pk.Src().IP(f).String()})
+	}
+	r.emit(t, n)
+}
+
+// specificSource is the address with which the machine answers what was sent
+// to many. Linux: fib_compute_spec_dst.
+func (r *Router) specificSource(t *hook.Traversal) packet.Addr {
+	src := t.Pkt.Src()
+	if !src.IsZero() {
+		k := route.Key{Family: packet.IPv4, Dst: src, TOS: t.Pkt.TOS()}
+		if res := r.routes.Lookup(&k); !res.PrefSrc.IsZero() {
+			return res.PrefSrc
+		}
+	}
+	return r.routes.LinkSource(src, t.In)
+}
+
+// timestamp answers a timestamp request. Linux: icmp_timestamp.
+func (r *Router) timestamp(p *passage, m []byte) {
+	if len(m) < 12 {
+		return
+	}
+	var b [20]byte
+	copy(b[:12], m[:12])
+	now := midnight(p.t.Now)
+	binary.BigEndian.PutUint32(b[12:], now)
+	binary.BigEndian.PutUint32(b[16:], now)
+	r.reply(p, icmpTimestampReply, 0, b[:])
+}
+
+// midnight is the milliseconds since midnight UTC. Linux:
+// inet_current_timestamp.
+func midnight(now int64) uint32 { return uint32(now / 1e6 % 86400000) }
+
+// Inject implements hook.Emitter. Linux: nf_dup_ipv4, nf_dup_ipv6.
+func (r *Router) Inject(t *hook.Traversal, p *packet.Packet, via packet.Addr) {
+	if len(r.active) > maxNested {
+		return
+	}
+	q := outQuery{dst: via, mark: t.Mark, tos: p.TOS(), anySource: true}
+	res, why := r.routeOut(p.Family, &q)
+	if why != hook.NoReason || res.Out == nil {
+		return
+	}
+	n := r.get(t)
+	n.pkt = *p
+	n.pkt.Data = r.alloc(len(p.Data))
+	copy(n.pkt.Data, p.Data)
+	if p.Family == packet.IPv4 {
+		n.pkt.SetFrag4(binary.BigEndian.Uint16(p.Data[6:]) | 0x4000)
+	}
+	if t.Point == hook.Prerouting || t.Point == hook.Input {
+		n.pkt.SetTTL(p.TTL() - 1)
+	}
+	n.own.CT = conntrack.Ref{Info: conntrack.InfoUntracked}
+	n.own.Mark, n.own.Route = t.Mark, res
+	r.emit(t, n)
+}

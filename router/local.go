@@ -1,0 +1,241 @@
+package router
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"weir/conntrack"
+	"weir/defrag"
+	"weir/hook"
+	"weir/packet"
+	"weir/route"
+	"weir/trace"
+)
+
+// deliver takes a packet that is for this machine. Linux: ip_local_deliver,
+// ip6_input.
+func (r *Router) deliver(p *passage) Fate {
+	t := p.t
+	if t.Pkt.Family == packet.IPv4 && (t.Pkt.FragOff != 0 || t.Pkt.More) {
+		if f, done := r.gather(p, defrag.Deliver, 0); done {
+			return f
+		}
+	}
+	if f, done := r.run(hook.Input, p); done {
+		return f
+	}
+	if t.Pkt.Family == packet.IPv6 {
+		return r.deliver6(p)
+	}
+	r.take(p, t.Pkt.Proto, t.Pkt.HeaderLen(), 0)
+	return Delivered
+}
+
+// take is the machine's own stack at layer 4: m is the message at offset off.
+// named is the offset of the field that names the protocol (IPv6).
+func (r *Router) take(p *passage, proto uint8, off, named int) {
+	pk := p.t.Pkt
+	four := pk.Family == packet.IPv4
+	m := pk.Data[off:]
+	switch {
+	case proto == packet.ICMP && four:
+		r.takeICMP(p, m)
+	case proto == packet.ICMPv6 && !four:
+		r.takeICMP6(p, m)
+	case proto == packet.TCP:
+		r.takeTCP(p, m)
+	case proto == packet.UDP, proto == packet.UDPLite:
+		r.takeUDP(p, proto, m)
+	case proto == packet.IGMP && four:
+	case four:
+		r.ICMPError(p.t, icmpDestUnreach, icmpProtoUnreach, 0)
+	default:
+		r.ICMPError(p.t, icmp6Parameter, icmp6UnknownNext, uint32(named))
+	}
+}
+
+// takeICMP answers what asks for an answer. Linux: icmp_rcv.
+func (r *Router) takeICMP(p *passage, m []byte) {
+	t := p.t
+	if len(m) < 8 || !t.Pkt.L4ChecksumOK() || m[0] > icmpLastType {
+		return
+	}
+	if t.Route.Type != route.Local && r.cfg.EchoIgnoreBroadcasts {
+		return
+	}
+	switch m[0] {
+	case icmpEcho:
+		if !r.cfg.EchoIgnoreAll4 {
+			r.reply(p, icmpEchoReply, m[1], m)
+		}
+	case icmpTimestamp:
+		r.timestamp(p, m[:])
+	}
+}
+
+// takeICMP6 answers what asks for an answer. Linux: icmpv6_rcv.
+func (r *Router) takeICMP6(p *passage, m []byte) {
+	t := p.t
+	if len(m) < 8 || !t.Pkt.L4ChecksumOK() || m[0] != icmp6Echo {
+		return
+	}
+	switch {
+	case r.cfg.EchoIgnoreAll6,
+		t.Route.Type == route.Multicast && r.cfg.EchoIgnoreMulticast,
+		t.Route.Type == route.Anycast && r.cfg.EchoIgnoreAnycast:
+		return
+	}
+	r.reply(p, icmp6EchoReply, m[1], m)
+}
+
+// takeTCP refuses segments for closed ports. Linux: tcp_v4_rcv, tcp_v6_rcv.
+func (r *Router) takeTCP(p *passage, m []byte) {
+	t := p.t
+	if t.Pkt.Link.Type != packet.ToHost || len(m) < 20 || m[12]>>4 < 5 || len(m) < int(m[12]>>4)*4 || !t.Pkt.L4ChecksumOK() {
+		return
+	}
+	if !r.listens(p, packet.TCP, m) {
+		r.refuseTCP(p)
+	}
+}
+
+// takeUDP refuses datagrams for closed ports. Linux: __udp4_lib_rcv,
+// __udp6_lib_rcv.
+func (r *Router) takeUDP(p *passage, proto uint8, m []byte) {
+	t := p.t
+	if len(m) < 8 {
+		return
+	}
+	four := t.Pkt.Family == packet.IPv4
+	if n := int(binary.BigEndian.Uint16(m[4:])); proto == packet.UDP {
+		if n == 0 && !four {
+			n = len(m)
+		}
+		if n > len(m) || n < 8 {
+			return
+		}
+		if !udpSumOK(t.Pkt, m[:n]) {
+			return
+		}
+	} else if !t.Pkt.L4ChecksumOK() {
+		return
+	}
+	if r.listens(p, proto, m) || t.Route.Type == route.Broadcast || t.Route.Type == route.Multicast {
+		return
+	}
+	if four {
+		r.ICMPError(t, icmpDestUnreach, icmpPortUnreach, 0)
+	} else {
+		r.ICMPError(t, icmp6DestUnreach, icmp6PortUnreach, 0)
+	}
+}
+
+// udpSumOK verifies a datagram as a socket does: over the length that UDP
+// states, and a zero checksum is good for IPv4 only.
+func udpSumOK(p *packet.Packet, m []byte) bool {
+	if m[6] == 0 && m[7] == 0 {
+		return p.Family == packet.IPv4
+	}
+	return packet.Fold(packet.Sum(m, packet.PseudoSum(p.Family, p.Src(), p.Dst(), packet.UDP, len(m)))) == 0xffff
+}
+
+func (r *Router) listens(p *passage, proto uint8, m []byte) bool {
+	pk := p.t.Pkt
+	port := binary.BigEndian.Uint16(m[2:])
+	for i := range r.cfg.Sockets {
+		if r.cfg.Sockets[i].takes(proto, pk.Family, pk.Dst(), port, p.t.In) {
+			return true
+		}
+	}
+	return false
+}
+
+// Defrag is the hook function that reassembles before connection tracking, at
+// PREROUTING and OUTPUT. Linux: ipv4_conntrack_defrag, ipv6_defrag.
+func (r *Router) Defrag(t *hook.Traversal) hook.Verdict {
+	if t.CT.Conn != nil || t.CT.Untracked() {
+		return hook.Accept
+	}
+	if t.Pkt.Family == packet.IPv4 && t.Pkt.FragOff == 0 && !t.Pkt.More || t.Pkt.Family == packet.IPv6 && t.Pkt.FragHdr == 0 {
+		return hook.Accept
+	}
+	p := passage{t: t}
+	u, zone := defrag.ConntrackIn, uint16(0)
+	if t.Point == hook.Output {
+		u = defrag.ConntrackOut
+	}
+	if z := t.Template; z != nil && z.ZoneDir&conntrack.ZoneOriginal != 0 {
+		zone = z.ZoneID
+		if z.ZoneFromMark {
+			zone = uint16(t.Mark)
+		}
+	}
+	switch f, done := r.gather(&p, u, zone); {
+	case !done:
+		return hook.Accept
+	case f == Held:
+		return hook.Stolen
+	}
+	return hook.Drop
+}
+
+// gather files a fragment; done tells that the packet ends here.
+func (r *Router) gather(p *passage, u defrag.User, zone uint16) (f Fate, done bool) {
+	t := p.t
+	st, cause := r.frags.Add(t.Pkt, u, zone, t.In, t.Now)
+	if t.Trace.On() {
+		s := trace.Step{Kind: trace.KindDefrag, Text: cause.String()}
+		switch st {
+		case defrag.Waiting:
+			s.Text = "fragment kept until the rest comes"
+		case defrag.Complete:
+			s.Text = "reassembled from " + strconv.Itoa(len(t.Pkt.Reassembled.Parts)) + " fragments, " + strconv.Itoa(len(t.Pkt.Data)) + " bytes"
+		case defrag.PassedOn:
+			s.Text = "not reassembled"
+		case defrag.Dropped:
+			s.Verdict = "DROP"
+		}
+		t.Trace.Add(s)
+	}
+	switch st {
+	case defrag.Waiting:
+		return Held, true
+	case defrag.Dropped:
+		return p.drop(reasonOf(cause)), true
+	}
+	return 0, false
+}
+
+func reasonOf(c defrag.Cause) hook.Reason {
+	switch c {
+	case defrag.Overlap, defrag.Duplicate:
+		return hook.ReasonFragOverlap
+	case defrag.Memory:
+		return hook.ReasonFragMemory
+	case defrag.Timeout:
+		return hook.ReasonFragTimeout
+	}
+	return hook.ReasonFragBad
+}
+
+// fragmentTimeout tells the sender that its datagram did not become whole.
+// IPv4 does so only for datagrams to this machine. Linux: ip_expire,
+// ip6frag_expire_frag_queue.
+func (r *Router) fragmentTimeout(e *defrag.Expired) {
+	if e.First == nil || e.In == nil {
+		return
+	}
+	p := r.get(nil)
+	p.own.Local = false
+	p.own.In = e.In
+	p.pkt = packet.Packet{Data: e.First, Family: e.Family}
+	p.pkt.Reparse()
+	if e.Family == packet.IPv4 {
+		if r.inputRoute4(p, p.pkt.Dst()) == hook.NoReason && p.own.Route.Type == route.Local {
+			r.ICMPError(&p.own, icmpTimeExceeded, 1, 0)
+		}
+	} else {
+		r.ICMPError(&p.own, icmp6TimeExceeded, 1, 0)
+	}
+	r.put(p)
+}

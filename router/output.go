@@ -1,0 +1,207 @@
+package router
+
+import (
+	"weir/hook"
+	"weir/iface"
+	"weir/packet"
+	"weir/route"
+)
+
+// outQuery asks for the way of a packet of this machine.
+type outQuery struct {
+	dst  packet.Addr
+	src  packet.Addr  // zero: to be chosen
+	out  *iface.Iface // nil: any
+	mark uint32
+	tos  uint8
+	// anySource allows a source that is not this machine's.
+	anySource bool
+}
+
+// routeOut finds the way and the source of a packet of this machine; the
+// source is in the result's PrefSrc.
+//
+// Linux: ip_route_output_key_hash_rcu, ip6_route_output,
+// ip6_dst_lookup_tail.
+func (r *Router) routeOut(f packet.Family, q *outQuery) (route.Result, hook.Reason) {
+	four := f == packet.IPv4
+	dst := q.dst
+	if dst.IsZero() {
+		if dst = q.src; dst.IsZero() {
+			dst = packet.Addr{127, 0, 0, 1}
+			if !four {
+				dst = packet.Addr{15: 1}
+			}
+		}
+	}
+	group := !four && dst[0] == 0xff || four && (multicast4(dst) || dst == route.Broadcast4())
+	out := q.out
+	if four && !q.src.IsZero() {
+		if multicast4(q.src) || q.src == route.Broadcast4() {
+			return route.Result{}, hook.ReasonMartian
+		}
+		if out == nil && group {
+			if out = r.ownerOf(q.src); out == nil {
+				return route.Result{}, hook.ReasonNoRoute
+			}
+		} else if !q.anySource && !r.routes.IsLocal(f, q.src) {
+			return route.Result{}, hook.ReasonMartian
+		}
+	}
+	k := route.Key{Family: f, Dst: dst, Src: q.src, Out: out, Mark: q.mark, TOS: q.tos}
+	res := r.routes.Lookup(&k)
+	switch res.Type {
+	case route.None:
+		if !four || out == nil {
+			return res, hook.ReasonNoRoute
+		}
+		// The interface is given: the destination must be on its link.
+		res = route.Result{Type: route.Unicast, Out: out, MTU: out.MTU}
+		if q.src.IsZero() {
+			res.PrefSrc = r.routes.SourceFor(f, dst, out, packet.Addr{})
+		}
+	case route.Blackhole, route.Unreachable, route.Prohibit:
+		return res, hook.ReasonProhibited
+	}
+	dev := res.Out
+	switch {
+	case res.Type == route.Local || res.Type == route.Anycast:
+		res.Out, res.MTU = r.lo, r.lo.MTU
+		if res.PrefSrc.IsZero() {
+			res.PrefSrc = dst
+		}
+	case four && dst == route.Broadcast4():
+		res.Type, res.Gateway = route.Broadcast, packet.Addr{}
+	case group:
+		res.Type = route.Multicast
+		if four {
+			res.Gateway = packet.Addr{}
+		}
+	}
+	if !q.src.IsZero() {
+		res.PrefSrc = q.src
+	} else if !four && res.PrefSrc.IsZero() {
+		res.PrefSrc = r.routes.SourceFor(f, dst, dev, res.Gateway)
+	}
+	if four && !q.anySource && res.PrefSrc[0] == 127 && !res.Out.Loopback && !r.dev(res.Out).RouteLocalnet {
+		return res, hook.ReasonMartian
+	}
+	return res, hook.NoReason
+}
+
+// ownerOf is the interface on which an IPv4 address is configured.
+func (r *Router) ownerOf(a packet.Addr) *iface.Iface {
+	for _, i := range r.routes.Ifaces().All() {
+		if r.routes.Owns(packet.IPv4, a, i) {
+			return i
+		}
+	}
+	return nil
+}
+
+// send carries a packet of this machine out. The source stands in the packet
+// and takes no part in the choice of the way, as for a raw socket.
+//
+// Linux: raw_sendmsg with IP_HDRINCL, __ip_local_out, ip6_local_out.
+func (r *Router) send(p *passage) Fate {
+	t := p.t
+	q := outQuery{dst: t.Pkt.Dst(), mark: t.Mark, tos: t.Pkt.TOS(), anySource: true}
+	res, why := r.routeOut(t.Pkt.Family, &q)
+	t.Route = res
+	if why != hook.NoReason {
+		return p.drop(why)
+	}
+	return r.localOut(p)
+}
+
+// localOut takes a packet of this machine whose way is chosen through OUTPUT.
+func (r *Router) localOut(p *passage) Fate {
+	t := p.t
+	t.In, t.Out = nil, t.Route.Out
+	r.traceRoute(p)
+	if f, done := r.run(hook.Output, p); done {
+		return f
+	}
+	return r.output(p)
+}
+
+// output takes a packet through POSTROUTING and sends it. Linux: ip_output,
+// ip6_output, ip_mc_output.
+func (r *Router) output(p *passage) Fate {
+	t := p.t
+	t.Out = t.Route.Out
+	if t.Local && !t.Out.Loopback {
+		r.loopCopy(p)
+	}
+	if f, done := r.run(hook.Postrouting, p); done {
+		return f
+	}
+	return r.finish(p)
+}
+
+// loopCopy gives this machine its copy of a broadcast or multicast that it
+// sends itself and also takes.
+func (r *Router) loopCopy(p *passage) {
+	t := p.t
+	switch {
+	case t.Route.Type == route.Broadcast:
+	case t.Route.Type == route.Multicast && t.Pkt.Family == packet.IPv4 && t.Pkt.Dst() == allHosts4():
+	case t.Route.Type == route.Multicast && t.Pkt.Family == packet.IPv6 && r.member6(t.Pkt.Dst(), t.Out):
+	default:
+		return
+	}
+	if len(r.active) > maxNested {
+		return
+	}
+	c := r.get(t)
+	data := r.alloc(len(t.Pkt.Data))
+	copy(data, t.Pkt.Data)
+	c.pkt = *t.Pkt
+	c.pkt.Data = data
+	c.own.CT, c.own.Mark, c.own.Route, c.own.Out, c.own.NFTrace = t.CT, t.Mark, t.Route, t.Out, t.NFTrace
+	c.attached = true
+	r.active = append(r.active, c)
+	_, done := r.run(hook.Postrouting, c)
+	r.active = r.active[:len(r.active)-1]
+	if done {
+		r.put(c)
+		return
+	}
+	c.copyOf = t.Out
+	c.keep = true
+	r.loop = append(r.loop, c)
+}
+
+// transmit hands one packet of p to its interface. pk is p's own packet or a
+// fragment of it.
+func (r *Router) transmit(p *passage, pk *packet.Packet) Fate {
+	t := p.t
+	if t.Out.Loopback {
+		p.keep = true
+		r.loop = append(r.loop, p)
+		return looped
+	}
+	r.sink.Transmit(t.Out, pk, t)
+	if t.Local {
+		return Sent
+	}
+	return Forwarded
+}
+
+// emit sends a packet that the router made; p.pkt has its bytes, t.Route its
+// way. parent is what caused it.
+func (r *Router) emit(parent *hook.Traversal, p *passage) {
+	var before string
+	if parent != nil && parent.Trace.On() {
+		before = parent.Trace.SetHook("")
+	}
+	r.active = append(r.active, p)
+	r.localOut(p)
+	r.active = r.active[:len(r.active)-1]
+	if parent != nil && parent.Trace.On() {
+		parent.Trace.SetHook(before)
+	}
+	if !p.keep {
+		r.put(p)
+	}
+}
