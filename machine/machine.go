@@ -11,6 +11,7 @@ import (
 	"weir/iface"
 	"weir/packet"
 	"weir/route"
+	"weir/router"
 	"weir/xtables"
 )
 
@@ -31,33 +32,15 @@ type Machine struct {
 	// Sysctl holds the settings that concern weir, by their dotted name; an
 	// interface's dots are slashes there, as sysctl(8) prints them.
 	Sysctl map[string]string
-	Listen []Socket
+	// Listen is the sockets that take what is delivered to them and stay
+	// silent.
+	Listen []router.Socket
 }
 
 // File is a text with the name that errors call it. Text nil: there is none.
 type File struct {
 	Name string
 	Text []byte
-}
-
-// Socket is a socket of the machine that takes what is delivered to it and
-// stays silent.
-type Socket struct {
-	Proto uint8
-	// Addr restricts the destination; the zero Addr takes any.
-	Addr netip.Addr
-	Port uint16
-	// V4 and V6 are the families that it takes.
-	V4, V6 bool
-	// Dev restricts the interface by which packets arrive; empty is any.
-	Dev string
-}
-
-// Takes reports whether a packet for dst is the socket's.
-func (s *Socket) Takes(proto uint8, f packet.Family, dst netip.Addr, port uint16, dev string) bool {
-	return s.Proto == proto && s.Port == port &&
-		(f == packet.IPv4 && s.V4 || f == packet.IPv6 && s.V6) &&
-		(!s.Addr.IsValid() || s.Addr == dst) && (s.Dev == "" || s.Dev == dev)
 }
 
 // Local is the interface name under which packets of a capture or a scenario
@@ -235,7 +218,7 @@ func (l *loader) sockets(f File) {
 			l.fail(f.Name, n, 1, "not a line of ss -Hlntu: it has fewer than five columns")
 			return
 		}
-		s := Socket{}
+		s := router.Socket{}
 		switch w[0].text {
 		case "tcp":
 			s.Proto = packet.TCP
@@ -245,7 +228,7 @@ func (l *loader) sockets(f File) {
 			l.fail(f.Name, n, w[0].col, "protocol "+quote(w[0].text)+" is neither tcp nor udp")
 			return
 		}
-		if msg := s.ssAddr(w[4].text); msg != "" {
+		if msg := ssAddr(&s, w[4].text); msg != "" {
 			l.fail(f.Name, n, w[4].col, msg)
 			return
 		}
@@ -255,7 +238,7 @@ func (l *loader) sockets(f File) {
 
 // ssAddr reads a local address as ss prints it: 0.0.0.0:22, *:22,
 // 127.0.0.53%lo:53, [::]:22, [fe80::1]%eth0:546.
-func (s *Socket) ssAddr(t string) string {
+func ssAddr(s *router.Socket, t string) string {
 	i := lastByte(t, ':')
 	if i < 0 {
 		return quote(t) + " has no port"

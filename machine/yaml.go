@@ -12,6 +12,7 @@ import (
 	"weir/iface"
 	"weir/packet"
 	"weir/route"
+	"weir/router"
 )
 
 // yaml reads machine.yaml. The tree is walked by hand, so that every value
@@ -388,7 +389,7 @@ func (y *yamlReader) listen(n *yaml.Node) {
 	if !ok {
 		return
 	}
-	s := Socket{V4: true, V6: true}
+	s := router.Socket{V4: true, V6: true}
 	proto, where, _ := strings.Cut(t, "/")
 	switch proto {
 	case "tcp":
@@ -400,7 +401,7 @@ func (y *yamlReader) listen(n *yaml.Node) {
 		return
 	}
 	if strings.Contains(where, ":") {
-		if msg := s.ssAddr(where); msg != "" {
+		if msg := ssAddr(&s, where); msg != "" {
 			y.fail(n, msg)
 			return
 		}
