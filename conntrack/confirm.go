@@ -67,6 +67,9 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 	}
 	c.deadline += now
 	tb.start(c, now)
+	if c.Tuple[Original] == c.Tuple[Reply] {
+		c.flags |= symmetric
+	}
 	tb.index.insert(tb, ho, makeRef(c.index, Original))
 	tb.index.insert(tb, hr, makeRef(c.index, Reply))
 	c.Status |= Confirmed

@@ -1,5 +1,7 @@
 package conntrack
 
+import "encoding/binary"
+
 // ID names a connection for as long as its slot is not reused: the index of
 // the slot in the low 32 bits, its generation in the high ones. 0 is none.
 type ID uint64
@@ -61,6 +63,7 @@ const (
 	counted                         // has counters (nf_conntrack_acct at creation)
 	stamped                         // has a start time (nf_conntrack_timestamp at creation)
 	inSources                       // is in the by-source index
+	symmetric                       // both tuples are equal: sent to itself, port and all
 )
 
 // ID is the connection's name; valid until it is freed.
@@ -88,8 +91,23 @@ func (c *Conn) Expires(now int64) int64 {
 // expired reports a confirmed connection whose time is over.
 func (c *Conn) expired(now int64) bool { return c.deadline <= now }
 
-// equal reports that t is this connection's tuple of direction d, zone and all.
-func (c *Conn) equal(d Dir, t *Tuple) bool { return c.Tuple[d] == *t }
+// found is the direction that a packet has whose tuple is that of d. When both
+// tuples are equal Linux finds the reply, which it enters last.
+func (c *Conn) found(d Dir) Dir {
+	if c.flags&symmetric != 0 {
+		return Reply
+	}
+	return d
+}
+
+// equal reports that t is this connection's tuple of direction d, zone and
+// all. It compares word by word as Tuple.read writes.
+func (c *Conn) equal(d Dir, t *Tuple) bool {
+	u, le := &c.Tuple[d], binary.LittleEndian
+	return u.SrcL4 == t.SrcL4 && u.DstL4 == t.DstL4 && u.Proto == t.Proto && u.L3 == t.L3 && u.Zone == t.Zone &&
+		le.Uint64(u.Src[:]) == le.Uint64(t.Src[:]) && le.Uint64(u.Dst[:]) == le.Uint64(t.Dst[:]) &&
+		le.Uint64(u.Src[8:]) == le.Uint64(t.Src[8:]) && le.Uint64(u.Dst[8:]) == le.Uint64(t.Dst[8:])
+}
 
 // note remembers an event for the time when the packet reaches confirm.
 func (c *Conn) note(m EventMask) { c.pending |= m & c.eventMask }

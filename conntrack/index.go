@@ -60,7 +60,7 @@ func (tb *Table) hash(t *Tuple) uint64 {
 	last := uint64(t.SrcL4) | uint64(t.DstL4)<<16 | uint64(t.Zone)<<32 | uint64(t.Proto)<<48 | uint64(t.L3)<<56
 	le := binary.LittleEndian
 	if t.L3 == packet.IPv4 {
-		return siphash.Sum2(&tb.key, uint64(le.Uint32(t.Src[:]))|uint64(le.Uint32(t.Dst[:]))<<32, last)
+		return siphash.Sum2(&tb.key, le.Uint64(t.Src[:])|le.Uint64(t.Dst[:])<<32, last)
 	}
 	return siphash.Sum5(&tb.key, le.Uint64(t.Src[:]), le.Uint64(t.Src[8:]), le.Uint64(t.Dst[:]), le.Uint64(t.Dst[8:]), last)
 }

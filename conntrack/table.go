@@ -87,7 +87,7 @@ func (tb *Table) lookup(t *Tuple, h uint64, now int64) (*Conn, Dir) {
 				tb.Kill(c, now)
 				return tb.lookup(t, h, now)
 			}
-			return c, r.dir()
+			return c, c.found(r.dir())
 		}
 		b = tb.index.nextOf(b)
 	}
@@ -104,7 +104,7 @@ func (tb *Table) find(t *Tuple, h uint64) (*Conn, Dir) {
 			}
 			if b.tag[i] == tag {
 				if c := tb.conn(r.slot()); c.equal(r.dir(), t) {
-					return c, r.dir()
+					return c, c.found(r.dir())
 				}
 			}
 		}

@@ -627,3 +627,19 @@ func FuzzTrack(f *testing.F) {
 		}
 	})
 }
+
+func TestAConnectionToItself(t *testing.T) {
+	b := newBox(t, nil)
+	p := udp(t, client4, client4, 7, 7, 0)
+	if got := b.pass(p); got != "NEW" {
+		t.Error(got)
+	}
+	if got := b.pass(p); got != "ESTABLISHED" {
+		t.Errorf("second packet: %s", got)
+	}
+	b.tb.Flush(b.now)
+	b.tb.Reap()
+	if err := b.tb.check(); err != nil {
+		t.Error(err)
+	}
+}

@@ -24,7 +24,7 @@ func (tb *Table) Track(p *packet.Packet, tmpl *Template, ref *Ref, mark uint32, 
 	}
 	zo, zr := zonesOf(tmpl, mark)
 	v := &tb.visit
-	*v = visit{tb: tb, p: p, b: p.Data[p.L4:], prerouting: prerouting, now: now}
+	v.tb, v.p, v.b, v.prerouting, v.now = tb, p, p.Data[p.L4:], prerouting, now
 	if p.Proto == packet.ICMP && p.Family == packet.IPv4 || p.Proto == packet.ICMPv6 && p.Family == packet.IPv6 {
 		if v.icmpIn(ref, zo, zr) {
 			return pass()
@@ -89,16 +89,16 @@ func zonesOf(tmpl *Template, mark uint32) (zo, zr uint16) {
 func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 	tb := v.tb
 	v.c = nil
-	t, ok := TupleOf(v.p, zo)
-	if !ok {
+	t := &v.t
+	if !t.read(v.p, zo) {
 		tb.say(whyNoTuple)
 		return true
 	}
-	h := tb.hash(&t)
-	c, d := tb.lookup(&t, h, v.now)
+	h := tb.hash(t)
+	c, d := tb.lookup(t, h, v.now)
 	if c == nil && zr != zo {
 		t.Zone = zr
-		c, d = tb.Lookup(&t, v.now)
+		c, d = tb.Lookup(t, v.now)
 		t.Zone = zo
 	}
 	if c == nil {
@@ -108,7 +108,7 @@ func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 			return true
 		}
 		reply.Zone = zr
-		if c = tb.create(&t, &reply, uint32(h), tmpl, v.now); c == nil {
+		if c = tb.create(t, &reply, uint32(h), tmpl, v.now); c == nil {
 			return false
 		}
 		d = Original

@@ -22,6 +22,7 @@ type visit struct {
 	dir        Dir
 	prerouting bool
 	now        int64
+	t          Tuple // of the packet
 }
 
 // tracker is a protocol's rules. A new protocol is one file with a track

@@ -13,9 +13,27 @@ func TupleOf(p *packet.Packet, zone uint16) (t Tuple, ok bool) {
 	if p.L4 < 0 {
 		return t, false
 	}
-	t.Src, t.Dst = p.Src(), p.Dst()
+	ok = t.read(p, zone)
+	return t, ok
+}
+
+// read is TupleOf in place. Addresses are written in the words in which
+// hashing and comparing read them, which the processor forwards faster.
+//
+// Precondition: p.L4 >= 0.
+func (t *Tuple) read(p *packet.Packet, zone uint16) bool {
+	d, le := p.Data, binary.LittleEndian
+	if p.Family == packet.IPv4 {
+		le.PutUint64(t.Src[:8], uint64(le.Uint32(d[12:])))
+		le.PutUint64(t.Src[8:], 0)
+		le.PutUint64(t.Dst[:8], uint64(le.Uint32(d[16:])))
+		le.PutUint64(t.Dst[8:], 0)
+	} else {
+		t.Src, t.Dst = packet.Addr(d[8:24]), packet.Addr(d[24:40])
+	}
+	t.SrcL4, t.DstL4 = 0, 0
 	t.Zone, t.Proto, t.L3 = zone, p.Proto, p.Family
-	return t, t.readL4(p.Data[p.L4:])
+	return t.readL4(d[p.L4:])
 }
 
 // tupleInside reads the tuple of the packet that an ICMP error quotes, which
