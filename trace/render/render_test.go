@@ -21,7 +21,7 @@ func dropped() *Packet {
 			{Kind: trace.KindConntrack, Hook: "PREROUTING", Text: "new #1 SYN_SENT, unconfirmed", Detail: []trace.Pair{{Key: "state", Value: "NEW"}}},
 			{Kind: trace.KindRule, Hook: "PREROUTING", Table: "nat", Chain: "PREROUTING", Rule: 1, Line: 9, File: "dir/rules.v4", Match: true,
 				Text: "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 203.0.113.2:8080", Target: "DNAT", Verdict: "ACCEPT"},
-			{Kind: trace.KindRoute, Hook: "PREROUTING", Text: "203.0.113.2 by eth1", Detail: []trace.Pair{{Key: "out", Value: "eth1"}}},
+			{Kind: trace.KindRoute, Hook: "PREROUTING", Text: "203.0.113.2 by eth1"},
 			{Kind: trace.KindRule, Hook: "FORWARD", Table: "filter", Chain: "FORWARD", Rule: 1, Line: 14, File: "dir/rules.v4",
 				Failed: "--ctstate RELATED,ESTABLISHED", Actual: "state is NEW"},
 			{Kind: trace.KindRule, Hook: "FORWARD", Table: "filter", Chain: "FORWARD", Rule: 2, Line: 15, File: "dir/rules.v4", Match: true,

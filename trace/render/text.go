@@ -88,21 +88,23 @@ func (t *Text) head(b []byte, p *Packet) []byte {
 	return append(b, '\n')
 }
 
-// mainOut is the interface by which the packet itself left or would have.
+// mainOut is the interface by which the packet itself left or would have: the
+// last way that was chosen before the machine made packets of its own.
 func mainOut(p *Packet) string {
-	if (p.Verdict == "forward" || p.Verdict == "output") && len(p.Out) > 0 {
-		return p.Out[len(p.Out)-1].Dev
-	}
+	dev := ""
 	for i := range p.Steps {
-		if s := &p.Steps[i]; s.Kind == trace.KindRoute {
-			for _, d := range s.Detail {
-				if d.Key == "out" {
-					return d.Value
-				}
-			}
+		s := &p.Steps[i]
+		if s.Kind == trace.KindEmit {
+			break
+		}
+		if s.Kind == trace.KindRoute {
+			_, dev, _ = strings.Cut(s.Text, " by ")
 		}
 	}
-	return ""
+	if dev == "" && (p.Verdict == "forward" || p.Verdict == "output") && len(p.Out) > 0 {
+		dev = p.Out[len(p.Out)-1].Dev
+	}
+	return dev
 }
 
 // Where names the place that decided a drop: table, chain and rule or policy,
@@ -156,8 +158,11 @@ func (t *Text) rows(p *Packet) []row {
 		if s.Kind != trace.KindRule && s.Kind != trace.KindPolicy {
 			r.part = string(s.Kind)
 		}
-		if s.Kind == trace.KindRoute || s.Kind == trace.KindEmit {
-			r.hook, r.part = string(s.Kind), ""
+		switch s.Kind {
+		case trace.KindRoute:
+			r.hook, r.part = "route", ""
+		case trace.KindEmit:
+			r.hook, r.part = "answer", ""
 		}
 		t.fill(&r, s)
 		if s == dec {
