@@ -168,14 +168,28 @@ func stateOf(c *conntrack.Conn) string {
 // appendTuple adds one direction.
 func appendTuple(b []byte, t *conntrack.Tuple) []byte {
 	b = append(b, "src="...)
-	b = t.Src.IP(t.L3).AppendTo(b)
+	b = appendAddr(b, t.Src, t.L3)
 	b = append(b, " dst="...)
-	b = t.Dst.IP(t.L3).AppendTo(b)
+	b = appendAddr(b, t.Dst, t.L3)
 	b = append(b, ' ')
 	if t.Proto == packet.DCCP {
 		return append(b, "sport=0 dport=0 "...)
 	}
 	return appendL4Tuple(b, t)
+}
+
+// appendAddr adds an address as inet_ntop(3) writes it, which shows the last
+// 32 bits of an IPv4-compatible IPv6 address in dots.
+func appendAddr(b []byte, a packet.Addr, f packet.Family) []byte {
+	compatible := f == packet.IPv6 && (a[12] != 0 || a[13] != 0)
+	for _, x := range a[:12] {
+		compatible = compatible && x == 0
+	}
+	if compatible {
+		b = append(b, "::"...)
+		return packet.Addr(append(a[12:16:16], make([]byte, 12)...)).IP(packet.IPv4).AppendTo(b)
+	}
+	return a.IP(f).AppendTo(b)
 }
 
 func appendL4Tuple(b []byte, t *conntrack.Tuple) []byte {
