@@ -67,7 +67,7 @@ func summarize(b []byte, p *packet.Packet, depth int) []byte {
 	if p.L4 >= 0 {
 		switch p.Proto {
 		case packet.TCP:
-			b = tcpSummary(b, l4)
+			b = tcpSummary(b, l4, depth)
 		case packet.UDP, packet.UDPLite:
 			if len(l4) >= 8 {
 				b = appendLen(b, len(l4)-8)
@@ -107,8 +107,11 @@ func appendLen(b []byte, n int) []byte {
 	return strconv.AppendInt(b, int64(n), 10)
 }
 
-func tcpSummary(b, l4 []byte) []byte {
+func tcpSummary(b, l4 []byte, depth int) []byte {
 	if len(l4) < 20 {
+		if depth > 0 {
+			return b // a quotation need not be longer
+		}
 		return append(b, " tcp header cut off"...)
 	}
 	b = append(b, " ["...)
