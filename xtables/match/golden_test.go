@@ -15,6 +15,9 @@ func list() xtables.List {
 		match.ICMP(), match.ICMP6(), match.Iprange(), match.Length(), match.Limit(), match.MAC(), match.Mark(),
 		match.Multiport(), match.Physdev(), match.Pkttype(), match.State(), match.Statistic(), match.TCP(),
 		match.TCPMSS(), match.TOS(), match.TTL(), match.UDP(),
+		match.AH(), match.AH6(), match.Connbytes(), match.CPU(), match.DCCP(), match.Dst(), match.ECN(),
+		match.ESP(), match.EUI64(), match.Frag(), match.HBH(), match.IPv6Header(), match.MH(), match.Owner(),
+		match.Quota(), match.RT(), match.SCTP(), match.String(), match.U32(),
 	}}
 }
 

@@ -2,8 +2,16 @@ package target
 
 import "weir/xtables"
 
-// wantsSYN reports whether another match of the rule lets only segments with
-// SYN pass.
+// wantsSYN reports whether a match of the rule lets only segments with SYN
+// pass.
 func wantsSYN(c *xtables.Context) bool {
-	return c.Rule == nil
+	if c.Rule == nil {
+		return false
+	}
+	for _, m := range c.Rule.Matches {
+		if s, ok := m.Match.(interface{ WantsSYN() bool }); ok && s.WantsSYN() {
+			return true
+		}
+	}
+	return false
 }

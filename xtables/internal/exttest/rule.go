@@ -191,6 +191,10 @@ func (r *Rule) finish(head string, blocks []*block) error {
 			return err
 		}
 		if t.Check != nil {
+			c.Rule = &xtables.Rule{}
+			for i := range r.Matches {
+				c.Rule.Matches = append(c.Rule.Matches, xtables.RuleMatch{Ext: &r.MatchExts[i], Match: r.Matches[i]})
+			}
 			if err := t.Check(c, v); err != nil {
 				return err
 			}
