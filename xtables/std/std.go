@@ -1,0 +1,80 @@
+// Package std is the list of the extensions that weir has. Nothing registers
+// itself: what does not stand here does not exist. Layer 7.
+package std
+
+import (
+	"weir/xtables"
+	"weir/xtables/match"
+	"weir/xtables/target"
+)
+
+// List is every match and target, for save.Parse.
+func List() xtables.List { return xtables.List{Matches: Matches(), Targets: Targets()} }
+
+// Matches is every -m.
+func Matches() []xtables.MatchExt {
+	return []xtables.MatchExt{
+		match.Addrtype(),
+		match.AH(),
+		match.AH6(),
+		match.Comment(),
+		match.Connbytes(),
+		match.Connmark(),
+		match.Conntrack(),
+		match.CPU(),
+		match.DCCP(),
+		match.DSCP(),
+		match.Dst(),
+		match.ECN(),
+		match.ESP(),
+		match.EUI64(),
+		match.Frag(),
+		match.HBH(),
+		match.HL(),
+		match.ICMP(),
+		match.ICMP6(),
+		match.Iprange(),
+		match.IPv6Header(),
+		match.Length(),
+		match.Limit(),
+		match.MAC(),
+		match.Mark(),
+		match.MH(),
+		match.Multiport(),
+		match.Owner(),
+		match.Physdev(),
+		match.Pkttype(),
+		match.Quota(),
+		match.RT(),
+		match.SCTP(),
+		match.State(),
+		match.Statistic(),
+		match.String(),
+		match.TCP(),
+		match.TCPMSS(),
+		match.TOS(),
+		match.TTL(),
+		match.U32(),
+		match.UDP(),
+	}
+}
+
+// Targets is every -j besides ACCEPT, DROP, RETURN and QUEUE, which package
+// xtables has itself.
+func Targets() []xtables.TargetExt {
+	return []xtables.TargetExt{
+		target.Classify(),
+		target.Connmark(),
+		target.CT(),
+		target.DSCP(),
+		target.HL(),
+		target.Log(),
+		target.Mark(),
+		target.Notrack(),
+		target.Reject(),
+		target.TCPMSS(),
+		target.TOS(),
+		target.Trace(),
+		target.TTL(),
+	}
+}
