@@ -1,0 +1,31 @@
+package target
+
+import "weir/xtables"
+
+// Refused are the targets that weir knows and does not have, each with the
+// reason that a rule with it is refused with.
+func Refused() []xtables.TargetExt {
+	var list []xtables.TargetExt
+	for _, r := range [...]struct {
+		name, why string
+		fs        xtables.Families
+	}{
+		{"CLUSTERIP", "the kernel no longer has this target; use the cluster match", xtables.V4},
+		{"ULOG", "the kernel no longer has this target; use NFLOG", xtables.V4},
+		{"LED", "weir has no lights to switch", xtables.Both},
+		{"IDLETIMER", "weir has no file in /sys for a timer to poke", xtables.Both},
+		{"SECMARK", "packets carry no security label in weir", xtables.Both},
+		{"CONNSECMARK", "packets carry no security label in weir", xtables.Both},
+		{"RATEEST", "rate estimators are not implemented", xtables.Both},
+		{"HMARK", "marks by hash are not implemented", xtables.Both},
+		{"AUDIT", "weir has no audit daemon to tell", xtables.Both},
+		{"TPROXY", "weir has no sockets to hand a connection to", xtables.Both},
+		{"SYNPROXY", "the SYN proxy is not implemented", xtables.Both},
+		{"SET", "there are no sets (ipset) yet", xtables.Both},
+		{"SNPT", "prefix translation is not implemented", xtables.V6},
+		{"DNPT", "prefix translation is not implemented", xtables.V6},
+	} {
+		list = append(list, xtables.TargetExt{Name: r.name, Families: r.fs, Refuse: r.why, Doc: "no: " + r.why})
+	}
+	return list
+}
