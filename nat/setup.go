@@ -1,0 +1,82 @@
+package nat
+
+import (
+	"weir/conntrack"
+	"weir/hook"
+	"weir/trace"
+)
+
+// Setup chooses a mapping for one side of a new connection and writes it into
+// the reply tuple. It returns false when the packet is to be dropped, with the
+// reason in t. A confirmed connection is left alone. Linux: nf_nat_setup_info.
+func Setup(t *hook.Traversal, c *conntrack.Conn, r *Range, m Manip) bool {
+	return setup(t, c, r, m, false)
+}
+
+// NullBinding decides not to translate a side. It still keeps the reply tuple
+// unique, for which a source port may change.
+// Linux: nf_nat_alloc_null_binding.
+func NullBinding(t *hook.Traversal, c *conntrack.Conn, m Manip) bool {
+	r := Range{Flags: MapIPs}
+	if m == Source {
+		r.MinAddr = c.Tuple[conntrack.Reply].Dst
+	} else {
+		r.MinAddr = c.Tuple[conntrack.Reply].Src
+	}
+	r.MaxAddr = r.MinAddr
+	return setup(t, c, &r, m, true)
+}
+
+func setup(t *hook.Traversal, c *conntrack.Conn, r *Range, m Manip, null bool) bool {
+	if c.Has(conntrack.Confirmed) {
+		return true
+	}
+	if c.Has(m.done()) {
+		t.Why = hook.ReasonNATFailed
+		return false
+	}
+	cur, ok := c.Tuple[conntrack.Reply].Inverse()
+	if !ok {
+		t.Why = hook.ReasonNATFailed
+		return false
+	}
+	s := search{t: t, tb: t.Env.CT, c: c, r: r, m: m}
+	next := s.unique(&cur)
+	if next != cur {
+		reply, _ := next.Inverse()
+		t.Env.CT.SetReply(c, reply)
+		c.Status |= m.bit(conntrack.Original)
+	}
+	if m == Source {
+		t.Env.CT.LinkSource(c)
+	}
+	c.Status |= m.done()
+	if t.Trace.On() {
+		s.explain(&cur, &next, null)
+	}
+	return true
+}
+
+// explain adds the step that tells which mapping was chosen, and why.
+func (s *search) explain(cur, next *conntrack.Tuple, null bool) {
+	side := "source"
+	if s.m == Destination {
+		side = "destination"
+	}
+	step := trace.Step{Kind: trace.KindNAT, Match: *next != *cur, Verdict: "ACCEPT"}
+	switch {
+	case null && *next == *cur:
+		step.Text = side + " stays (null binding)"
+	case *next == *cur:
+		step.Text = side + " " + sideText(cur, s.m) + " stays: it is in the range and free"
+	default:
+		step.Text = sideText(cur, s.m) + " -> " + sideText(next, s.m)
+		if null {
+			step.Text += " (null binding: the answer's tuple was taken)"
+		}
+	}
+	if s.how != "" {
+		step.Detail = append(step.Detail, trace.Pair{Key: "chosen", Value: s.how})
+	}
+	s.t.Trace.Add(step)
+}

@@ -1,0 +1,103 @@
+package nat
+
+import (
+	"weir/hook"
+	"weir/iface"
+	"weir/packet"
+)
+
+// Masquerade maps the source of t's new connection to the address of the
+// interface by which it leaves, and remembers the interface: when the way out
+// changes the connection ends. r gives ports and flags. Linux:
+// nf_nat_masquerade_ipv4, nf_nat_masquerade_ipv6.
+func Masquerade(t *hook.Traversal, r *Range) bool {
+	c := t.CT.Conn
+	if c == nil || t.Pkt.Family == packet.IPv4 && c.Tuple[0].Src.IsZero() {
+		return true
+	}
+	if t.Out == nil {
+		t.Why = hook.ReasonNATFailed
+		return false
+	}
+	src := t.Env.Routes.SourceFor(t.Pkt.Family, t.Pkt.Dst(), t.Out, t.Route.Gateway)
+	if src.IsZero() {
+		t.Why = hook.ReasonNATFailed
+		return false
+	}
+	c.MasqIf = uint32(t.Out.Index)
+	return Setup(t, c, r.to(src), Source)
+}
+
+// Redirect maps the destination of t's new connection to this machine: for
+// packets of its own the loopback address, else the first address of the
+// interface they came in by. r gives ports and flags. Linux:
+// nf_nat_redirect_ipv4, nf_nat_redirect_ipv6.
+func Redirect(t *hook.Traversal, r *Range) bool {
+	c := t.CT.Conn
+	if c == nil {
+		return true
+	}
+	to, ok := packet.Addr{127, 0, 0, 1}, true
+	if t.Point != hook.Output {
+		to, ok = t.Env.Routes.First(t.Pkt.Family, t.In)
+	} else if t.Pkt.Family == packet.IPv6 {
+		to = packet.Addr{15: 1}
+	}
+	if !ok {
+		t.Why = hook.ReasonNATFailed
+		return false
+	}
+	return Setup(t, c, r.to(to), Destination)
+}
+
+// Netmap maps the network part of the address that the hook point rewrites and
+// keeps its host part. r holds the first and last address of the network.
+// Linux: net/netfilter/xt_NETMAP.c.
+func Netmap(t *hook.Traversal, r *Range) bool {
+	c := t.CT.Conn
+	if c == nil {
+		return true
+	}
+	m := ManipAt(t.Point)
+	a := t.Pkt.Src()
+	if m == Destination {
+		a = t.Pkt.Dst()
+	}
+	for i := range a {
+		host := r.MinAddr[i] ^ r.MaxAddr[i]
+		a[i] = a[i]&host | r.MinAddr[i]&^host
+	}
+	return Setup(t, c, r.to(a), m)
+}
+
+// to is the range with one address.
+func (r *Range) to(a packet.Addr) *Range {
+	n := *r
+	n.Flags |= MapIPs
+	n.MinAddr, n.MaxAddr = a, a
+	return &n
+}
+
+// InterfaceDown ends the masqueraded connections that left by an interface
+// that went down, and returns how many. Linux: masq_device_event.
+func InterfaceDown(env *hook.Env, dev *iface.Iface, now int64) int {
+	n := 0
+	for _, c := range env.CT.Masqueraded(uint32(dev.Index), now) {
+		if env.CT.Kill(c, now) {
+			n++
+		}
+	}
+	return n
+}
+
+// AddressRemoved ends the masqueraded connections that use an address that an
+// interface lost, and returns how many. Linux: masq_inet_event.
+func AddressRemoved(env *hook.Env, dev *iface.Iface, f packet.Family, a packet.Addr, now int64) int {
+	n := 0
+	for _, c := range env.CT.Masqueraded(uint32(dev.Index), now) {
+		if r := &c.Tuple[1]; r.L3 == f && r.Dst == a && env.CT.Kill(c, now) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,26 @@
+package nat
+
+import (
+	"net"
+	"strconv"
+
+	"weir/conntrack"
+	"weir/packet"
+)
+
+// sideText is one side of a tuple for traces: 192.0.2.1:80, or for ICMP
+// 192.0.2.1 id 7.
+func sideText(t *conntrack.Tuple, m Manip) string {
+	a, p := t.Src, t.SrcL4
+	if m == Destination {
+		a, p = t.Dst, t.DstL4
+	}
+	ip := a.IP(t.L3).String()
+	switch t.Proto {
+	case packet.TCP, packet.UDP, packet.UDPLite, packet.SCTP:
+		return net.JoinHostPort(ip, strconv.Itoa(int(p)))
+	case packet.ICMP, packet.ICMPv6:
+		return ip + " id " + strconv.Itoa(int(t.SrcL4))
+	}
+	return ip
+}
