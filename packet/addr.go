@@ -62,5 +62,14 @@ func (a Addr) IP(f Family) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
+// Append appends the address as inet_ntop(3) of the C library writes it, which
+// shows the last 32 bits of an IPv4-compatible IPv6 address in dots.
+func (a Addr) Append(b []byte, f Family) []byte {
+	if f == IPv6 && [12]byte(a[:12]) == [12]byte{} && a[12]|a[13] != 0 {
+		return netip.AddrFrom4([4]byte(a[12:])).AppendTo(append(b, "::"...))
+	}
+	return a.IP(f).AppendTo(b)
+}
+
 // IsZero reports whether every byte is zero.
 func (a Addr) IsZero() bool { return a == Addr{} }

@@ -198,11 +198,11 @@ func appendProto(b []byte, p uint8) []byte {
 
 // appendNet appends address/length, or address/mask for a mask with holes.
 func appendNet(b []byte, f packet.Family, a, mask packet.Addr) []byte {
-	b = a.IP(f).AppendTo(b)
+	b = a.Append(b, f)
 	b = append(b, '/')
 	n, ok := maskBits(f, mask)
 	if !ok {
-		return mask.IP(f).AppendTo(b)
+		return mask.Append(b, f)
 	}
 	return strconv.AppendInt(b, int64(n), 10)
 }

@@ -51,16 +51,16 @@ func parseOwner(_ *xtables.Context, given []xtables.Given) (xtables.Match, error
 		case "socket-exists":
 			m.socket, m.noSock = true, g.Invert
 		default:
+			if !m.gid.on {
+				err = args.Errorf(g, "--suppl-groups must stand behind --gid-owner")
+			}
 			m.supplementaries = true
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	if m.supplementaries {
-		err = args.Need(given, "gid-owner")
-	}
-	return m, err
+	return m, nil
 }
 
 func readIDs(g *xtables.Given) (r idRange, err error) {

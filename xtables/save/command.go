@@ -52,6 +52,9 @@ func (r *ruleReader) global(g *global, w xtables.Word, v *xtables.Word) {
 		r.given(xtables.TestOut, not)
 		r.base.Out, r.outPos = r.device(*v), w.Pos
 	case 'f':
+		if r.p.family.Len() == 16 {
+			r.errorf(w.Pos, "--fragments does not exist for IPv6; -m frag looks at fragments")
+		}
 		r.given(xtables.TestFragment, not)
 	case 'm':
 		r.match(*v)

@@ -3,11 +3,10 @@ package save
 import (
 	"strings"
 
-	"weir/packet"
 	"weir/xtables"
 )
 
-// command is an option of iptables itself.
+// global is an option of iptables itself.
 type global struct {
 	long  string
 	short byte
@@ -15,8 +14,8 @@ type global struct {
 }
 
 // globals are the options of iptables, as its option table has them.
-func globals(f packet.Family) []global {
-	g := []global{
+func globals() []global {
+	return []global{
 		{"append", 'A', xtables.OneArg}, {"delete", 'D', xtables.OneArg},
 		{"check", 'C', xtables.OneArg}, {"insert", 'I', xtables.OneArg},
 		{"replace", 'R', xtables.OneArg}, {"list", 'L', xtables.OptArg},
@@ -35,11 +34,8 @@ func globals(f packet.Family) []global {
 		{"line-numbers", '0', xtables.NoArg}, {"modprobe", 'M', xtables.OneArg},
 		{"set-counters", 'c', xtables.OneArg}, {"goto", 'g', xtables.OneArg},
 		{"ipv4", '4', xtables.NoArg}, {"ipv6", '6', xtables.NoArg},
+		{"fragments", 'f', xtables.NoArg},
 	}
-	if f == packet.IPv4 {
-		g = append(g, global{"fragments", 'f', xtables.NoArg})
-	}
-	return g
 }
 
 // block is one extension of the rule that is being read, with its options.

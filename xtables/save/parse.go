@@ -49,7 +49,7 @@ type table struct {
 // be loaded and the File is nil. Each error is an *xtables.Error with its
 // place, in the order of the file.
 func Parse(file string, src []byte, f packet.Family, list xtables.List) (*File, []error) {
-	p := &parser{file: file, family: f, globals: globals(f), all: list,
+	p := &parser{file: file, family: f, globals: globals(), all: list,
 		matches: make(map[string]*xtables.MatchExt), targets: make(map[string]*xtables.TargetExt),
 		tables: make(map[string]*table), done: make(map[string]*xtables.Table)}
 	p.rule.p = p
