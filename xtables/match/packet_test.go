@@ -219,6 +219,10 @@ func TestStatefulMatches(t *testing.T) {
 		{"every third, first of three", "-m statistic --mode nth --every 3 --packet 0", zeros(7), nil, "1001001"},
 		{"every third, second of three", "-m statistic --mode nth --every 3 --packet 1", zeros(6), nil, "010010"},
 		{"every third inverted", "-m statistic --mode nth ! --every 3 --packet 2", zeros(6), nil, "110110"},
+		{"a quota ends with the packet that does not fit", "-m quota --quota 60", zeros(4), nil, "1100"},
+		{"recent: set matches from the first packet on", "-m recent --set --name a", zeros(2), nil, "11"},
+		{"recent: nobody sets, nobody is found", "-m recent --update --name a", zeros(2), nil, "00"},
+		{"recent: not found passes inverted", "-m recent ! --rcheck --name a", zeros(2), nil, "11"},
 		{"a chance of a half", "-m statistic --mode random --probability 0.5", zeros(3),
 			[]uint32{0x3fffffff, 0x40000000, 0x80000000}, "101"},
 		{"a chance of one always hits", "-m statistic --mode random --probability 1", zeros(2),
@@ -230,5 +234,32 @@ func TestStatefulMatches(t *testing.T) {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// A list is shared by the rules that name it: the fourth packet within the
+// second is the first to find three earlier ones.
+func TestRecentListsAreSharedByName(t *testing.T) {
+	check := rule(t, packet.IPv4, "-m recent --update --seconds 1 --hitcount 3 --name x")
+	set := rule(t, packet.IPv4, "-m recent --set --name x")
+	other := rule(t, packet.IPv4, "-m recent --rcheck --name y")
+	shared := &xtables.Shared{}
+	for _, r := range []*exttest.Rule{check, set, other} {
+		if err := r.Matches[0].(xtables.Binder).Bind(shared); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr, _ := exttest.Walk(exttest.Packet(t, packet.IPv4, packet.UDP, exttest.UDP(1, 2, nil)), hook.Forward)
+	got := ""
+	for _, ms := range []int64{0, 10, 20, 30, 5000} {
+		tr.Now = 1_700_000_000_000_000_000 + ms*1_000_000
+		got += map[bool]string{true: "1", false: "0"}[all(check, tr)]
+		all(set, tr)
+		if all(other, tr) {
+			t.Error("another list has the address")
+		}
+	}
+	if got != "00010" {
+		t.Errorf("%s, want 00010", got)
 	}
 }
