@@ -123,15 +123,13 @@ func (rs *Ruleset) Table(name string) *Table {
 }
 
 // NeedsConntrack reports whether loading the rules switches tracking on, as in
-// Linux: a match or target asks for it, or there is a nat table.
+// Linux: a match or target asks for it. A nat table
+// without such a rule does not.
 func (rs *Ruleset) NeedsConntrack() bool {
 	if rs == nil {
 		return false
 	}
 	for _, t := range rs.Tables {
-		if t.Name == "nat" {
-			return true
-		}
 		for _, r := range t.rules {
 			if r == nil {
 				continue

@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"weir/conntrack"
+	"weir/hook"
+	"weir/iface"
+	"weir/packet"
+	"weir/route"
+	"weir/router"
+	"weir/xtables"
+	"weir/xtables/save"
+	"weir/xtables/std"
+)
+
+// Config describes a machine. The zero value is a machine with lo alone.
+type Config struct {
+	// Ifaces are the interfaces; lo is added if it is not among them.
+	Ifaces []*iface.Iface
+	// Routes beside those that follow from the interfaces' addresses, or
+	// with Complete4 and Complete6 all of them.
+	Routes               []route.Route
+	Complete4, Complete6 bool
+	// Rules4 and Rules6 are texts as iptables-save and ip6tables-save write
+	// them; empty tables and ACCEPT without.
+	Rules4, Rules6 Text
+	// Sysctl holds settings by dotted names; see docs/support.md for those
+	// that are known.
+	Sysctl map[string]string
+	// Listen are the sockets that take what is delivered to them.
+	Listen []router.Socket
+	// Seed of every random choice. The hash of the connection table is
+	// keyed by it too: give a secret one where strangers send packets.
+	Seed uint64
+	// Rand, if set, replaces the seeded source.
+	Rand hook.Rand
+	// Log takes what rules log, beside Result.Logs; nil for nobody.
+	Log hook.Logger
+}
+
+// Text is a rule text and the name by which errors call it.
+type Text struct {
+	Name string
+	Text []byte
+}
+
+// New builds a machine, or says everything that is wrong with the
+// configuration; errors with a place are *xtables.Error.
+func New(c Config) (*Machine, []error) {
+	m := &Machine{shared: xtables.Shared{Named: map[string]any{}}}
+	var ifs []*iface.Iface
+	if !hasLoopback(c.Ifaces) {
+		ifs = append(ifs, route.Loopback())
+	}
+	ifs = append(ifs, c.Ifaces...)
+	set := iface.NewSet(ifs...)
+	ct, errs := conntrackConfig(c.Sysctl)
+	rc, err := router.FromSysctl(c.Sysctl, set)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	rc.Sockets = c.Listen
+	random := c.Rand
+	if random == nil {
+		random = NewRand(c.Seed)
+	}
+	key := NewRand(c.Seed ^ 0x7765697200000000)
+	for i := range ct.HashKey {
+		ct.HashKey[i] = uint64(key.Uint32())<<32 | uint64(key.Uint32())
+	}
+	m.sink.log = c.Log
+	m.env = hook.Env{
+		CT:     conntrack.New(ct),
+		Routes: route.New(set, c.Routes, route.Options{Complete4: c.Complete4, Complete6: c.Complete6, Anycast6: rc.Forward6}),
+		Ifaces: set,
+		Rand:   random,
+		Log:    &m.sink,
+	}
+	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
+		text := c.Rules4
+		if f == packet.IPv6 {
+			text = c.Rules6
+		}
+		rules, es := ParseRules(f, text)
+		errs = append(errs, es...)
+		if len(es) == 0 {
+			errs = append(errs, m.SetRules(rules)...)
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	m.pipe = m.pipeline()
+	m.router = router.New(rc, &m.env, m.pipe, &m.sink)
+	m.ready = true
+	return m, nil
+}
+
+// ParseRules reads a rule text with all the extensions that weir has. An
+// absent text gives an empty rule set.
+func ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
+	if text.Text == nil {
+		return &xtables.Ruleset{Family: f}, nil
+	}
+	file, errs := save.Parse(text.Name, text.Text, f, std.List())
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return file.Rules, nil
+}
+
+// SetRules swaps the rule set of its family whole, between packets. The
+// machine owns it from then on; connections stay.
+func (m *Machine) SetRules(rs *xtables.Ruleset) []error {
+	if errs := rs.Bind(&m.shared); len(errs) > 0 {
+		return errs
+	}
+	s := &m.sides[0]
+	if rs.Family == packet.IPv6 {
+		s = &m.sides[1]
+	}
+	// Once switched on by a rule, tracking stays, since connections may live.
+	tracked := s.tracked || rs.NeedsConntrack()
+	*s = side{
+		rules: rs, tracked: tracked,
+		raw: rs.Table("raw"), mangle: rs.Table("mangle"), nat: rs.Table("nat"),
+		filter: rs.Table("filter"), security: rs.Table("security"),
+	}
+	return nil
+}
+
+func hasLoopback(list []*iface.Iface) bool {
+	for _, i := range list {
+		if i.Loopback {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,211 @@
+package engine
+
+import (
+	"fmt"
+
+	"weir/conntrack"
+	"weir/hook"
+	"weir/iface"
+	"weir/packet"
+	"weir/route"
+	"weir/router"
+	"weir/trace"
+	"weir/xtables"
+)
+
+// Machine is one Linux machine (one network namespace). Make one with New.
+type Machine struct {
+	env    hook.Env
+	pipe   *hook.Pipeline
+	router *router.Router
+	sides  [2]side // IPv4, IPv6
+	shared xtables.Shared
+	rand   *Rand
+	sink   sink
+
+	t     hook.Traversal
+	pkt   packet.Packet
+	drops [hook.NumReasons]uint64
+	rec   trace.Recorder
+	// tracing: the next packets are recorded.
+	tracing bool
+	ready   bool
+}
+
+// Verdict is the fate of a packet, in the words of replay's JSON.
+type Verdict string
+
+// The verdicts.
+const (
+	Forwarded Verdict = "forward"
+	Delivered Verdict = "local"
+	Sent      Verdict = "output"
+	Dropped   Verdict = "drop"
+	Held      Verdict = "held" // a fragment that waits, or a packet in a queue
+)
+
+// Output is a packet that leaves the machine.
+type Output struct {
+	Dev *iface.Iface
+	// Data is the packet from the IP header on. It may be the very bytes
+	// that were received, rewritten in place; valid until the next call.
+	Data []byte
+}
+
+// Result is what became of one packet. Its slices are valid until the next
+// call to the machine.
+type Result struct {
+	Verdict Verdict
+	Reason  hook.Reason // of a drop, else NoReason
+	// Out is every packet that left because of this one, in order.
+	Out []Output
+	// Logs is what rules and trackers wrote to the log.
+	Logs []hook.LogRecord
+	// Steps is the walk, if tracing is on.
+	Steps []trace.Step
+	// CT is the connection of the packet, as it was when the packet had run
+	// through; its Conn is nil if there is none.
+	CT conntrack.Ref
+}
+
+// sink collects what one packet caused.
+type sink struct {
+	out  []Output
+	logs []hook.LogRecord
+	log  hook.Logger // the user's, or nil
+}
+
+// Transmit implements router.Sink.
+func (s *sink) Transmit(dev *iface.Iface, p *packet.Packet, _ *hook.Traversal) {
+	s.out = append(s.out, Output{Dev: dev, Data: p.Data})
+}
+
+// Log implements hook.Logger.
+func (s *sink) Log(t *hook.Traversal, l hook.LogRecord) {
+	s.logs = append(s.logs, l)
+	if s.log != nil {
+		s.log.Log(t, l)
+	}
+}
+
+// Receive takes a packet that arrived on an interface, from the IP header on,
+// and finishes it. data may be rewritten. link says how the frame was
+// addressed; its zero value is a frame for this machine without addresses.
+// now is the packet clock in ns since the Unix epoch; it must not go back by
+// more than rounding.
+func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now int64) Result {
+	if !m.start(data, link, now) || in == nil {
+		return m.refuse(hook.ReasonMalformed)
+	}
+	m.t.In = in
+	return m.finish(m.router.Receive(&m.t))
+}
+
+// Send takes a packet that this machine itself sends; it enters at OUTPUT.
+// owner is what -m owner sees, nil if unknown.
+func (m *Machine) Send(data []byte, owner *hook.Owner, now int64) Result {
+	if !m.start(data, packet.Link{}, now) {
+		return m.refuse(hook.ReasonMalformed)
+	}
+	m.t.Local = true
+	m.t.SocketOwner = owner
+	return m.finish(m.router.Send(&m.t))
+}
+
+// start resets what belongs to one packet and parses the next.
+func (m *Machine) start(data []byte, link packet.Link, now int64) bool {
+	m.sink.out = m.sink.out[:0]
+	m.sink.logs = m.sink.logs[:0]
+	m.t = hook.Traversal{}
+	if !m.ready {
+		return false
+	}
+	m.Tick(now)
+	if m.tracing {
+		m.rec.Reset()
+		m.t.Trace = &m.rec
+	}
+	m.pkt.Link = link
+	if packet.Parse(data, &m.pkt) != nil {
+		return false
+	}
+	m.t.Pkt, m.t.Env, m.t.Now = &m.pkt, &m.env, now
+	return true
+}
+
+// Tick lets time pass without a packet: timers of connections and of waiting
+// fragments run. Receive and Send call it.
+func (m *Machine) Tick(now int64) {
+	if !m.ready {
+		return
+	}
+	m.env.CT.Tick(now)
+	m.router.Tick(now)
+}
+
+func (m *Machine) refuse(r hook.Reason) Result {
+	m.drops[r]++
+	return Result{Verdict: Dropped, Reason: r, Steps: m.rec.Steps}
+}
+
+// finish counts, frees what the packet held and reports.
+func (m *Machine) finish(f router.Fate) Result {
+	res := Result{Out: m.sink.out, Logs: m.sink.logs, CT: m.t.CT}
+	if m.tracing {
+		res.Steps = m.rec.Steps
+	}
+	switch f {
+	case router.Forwarded:
+		res.Verdict = Forwarded
+	case router.Delivered:
+		res.Verdict = Delivered
+	case router.Sent:
+		res.Verdict = Sent
+	case router.Held, router.Queued:
+		res.Verdict = Held
+	default:
+		res.Verdict = Dropped
+		res.Reason = m.t.Why
+		m.drops[m.t.Why]++
+	}
+	m.env.CT.Release(m.t.CT)
+	m.env.CT.Reap()
+	return res
+}
+
+// Conntrack is the machine's table, for listings, events and statistics.
+func (m *Machine) Conntrack() *conntrack.Table { return m.env.CT }
+
+// Ifaces is the machine's interfaces.
+func (m *Machine) Ifaces() *iface.Set { return m.env.Ifaces }
+
+// Routes is the machine's routing table.
+func (m *Machine) Routes() *route.Table { return m.env.Routes }
+
+// Rules is the rule set in use for a family.
+func (m *Machine) Rules(f packet.Family) *xtables.Ruleset {
+	if f == packet.IPv6 {
+		return m.sides[1].rules
+	}
+	return m.sides[0].rules
+}
+
+// Drops counts the packets dropped so far, by reason.
+func (m *Machine) Drops() [hook.NumReasons]uint64 { return m.drops }
+
+// Trace switches the recording of walks on or off.
+func (m *Machine) Trace(on bool) { m.tracing = on }
+
+// Pipeline is the order in which everything runs.
+func (m *Machine) Pipeline() *hook.Pipeline { return m.pipe }
+
+// Register adds a function of the library's user at any point and priority.
+// Of equal priorities it runs before those that are there.
+func (m *Machine) Register(e hook.Entry) error {
+	if e.Fn == nil || e.At >= hook.NumPoints {
+		return fmt.Errorf("engine: hook function %q needs a function and one of the five points", e.Name)
+	}
+	m.pipe = m.pipe.With(e)
+	m.router.SetPipeline(m.pipe)
+	return nil
+}
