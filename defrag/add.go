@@ -39,7 +39,7 @@ func (q *Queue) Add(p *packet.Packet, u User, zone uint16, in *iface.Iface, now 
 		if f, ok = read6(p.Data); !ok {
 			return PassedOn, NoCause
 		}
-		if f.off == 0 && f.more && chainCut(p.Data, f.fragHdr) {
+		if f.off == 0 && f.more && chainCut(p.Data) {
 			if u == Deliver {
 				return Dropped, HeadersSplit
 			}
@@ -111,40 +111,23 @@ func read6(d []byte) (f frag, ok bool) {
 	}
 }
 
-// chainCut reports a first fragment in which the header chain behind the
-// fragment header does not end. Linux: ipv6frag_thdr_truncated.
-func chainCut(d []byte, fragHdr int) bool {
-	next, off := d[fragHdr], fragHdr+8
-	for {
-		need := 0
-		switch next {
-		case packet.HopByHop, packet.Routing, packet.DestOpts, packet.AH, packet.Fragment:
-			if off+2 > len(d) {
-				return true
-			}
-			n := (int(d[off+1]) + 1) * 8
-			switch next {
-			case packet.AH:
-				n = (int(d[off+1]) + 2) * 4
-			case packet.Fragment:
-				n = 8
-			}
-			next = d[off]
-			if off += n; off > len(d) {
-				return true
-			}
-			continue
-		case packet.NoNext:
-			return true
-		case packet.TCP:
-			need = 20
-		case packet.UDP, packet.ICMPv6:
-			need = 8
-		default:
-			need = 1
-		}
-		return off+need > len(d)
+// chainCut reports a first fragment that ends inside the upper-layer header.
+// Like Linux it lets pass a chain that is cut off earlier or ends without one.
+// Linux: ipv6frag_thdr_truncated.
+func chainCut(d []byte) bool {
+	proto, off, _ := packet.SkipExtHdr(d)
+	if off < 0 {
+		return false
 	}
+	switch proto {
+	case packet.TCP:
+		off += 20
+	case packet.UDP, packet.ICMPv6:
+		off += 8
+	default:
+		off++
+	}
+	return off > len(d)
 }
 
 // insert files a fragment. Linux: ip_frag_queue, nf_ct_frag6_queue.

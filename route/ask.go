@@ -62,6 +62,21 @@ func (t *Table) addrType6(a packet.Addr, dev *iface.Iface) Type {
 	return Unicast
 }
 
+// IsAnycast6 reports an IPv6 address that is one of this machine's anycast
+// addresses or the subnet-router address of a connected network: nobody sends
+// an error to it. Linux: ipv6_anycast_destination.
+func (t *Table) IsAnycast6(a packet.Addr) bool {
+	k := Key{Family: packet.IPv6, Dst: a}
+	for _, tr := range t.tries6 {
+		n, _ := tr.bart.Lookup(a.IP(packet.IPv6))
+		if e := n.find(&k, nil, false); e != nil && e.result.Type != Throw {
+			return e.result.Type == Anycast || e.result.Type == Unicast && !e.route.Via.IsValid() &&
+				e.route.To.Bits() < 127 && packet.AddrOf(e.route.To.Addr()) == a
+		}
+	}
+	return false
+}
+
 // Filter is how the reverse path is checked (sysctl rp_filter).
 type Filter uint8
 

@@ -179,9 +179,11 @@ func scopeDistance(src, dst int) int {
 }
 
 // scope6 is the scope of RFC 4291: 1 interface, 2 link, 5 site, 14 global.
-// Linux: __ipv6_addr_src_scope.
+// The unspecified address has a scope below all. Linux: __ipv6_addr_src_scope.
 func scope6(a packet.Addr) int {
 	switch {
+	case a.IsZero():
+		return -1
 	case a[0] == 0xff:
 		return int(a[1] & 15)
 	case a[0] == 0xfe && a[1]&0xc0 == 0x80, a == packet.Addr{15: 1}:

@@ -39,7 +39,7 @@ func (r *Router) TCPReset(t *hook.Traversal) {
 	if why != hook.NoReason {
 		return
 	}
-	n := r.reset(t, &res, 0, nil)
+	n := r.reset(t, src, &res, 0, &reply4{})
 	attach(n, t)
 	if t.CT.Conn != nil && r.env.CT != nil {
 		r.env.CT.CloseTCP(t.CT.Conn, t.Now)
@@ -60,12 +60,12 @@ func (r *Router) emitReset(t *hook.Traversal, n *passage, res *route.Result, mar
 }
 
 // reset makes the RST segment that answers t's.
-func (r *Router) reset(t *hook.Traversal, res *route.Result, tos uint8, opt []byte) *passage {
+func (r *Router) reset(t *hook.Traversal, dst packet.Addr, res *route.Result, tos uint8, opt *reply4) *passage {
 	pk := t.Pkt
 	seg := pk.Payload()
 	head := 40
 	if pk.Family == packet.IPv4 {
-		head = 20 + len(opt)
+		head = 20 + opt.n
 	}
 	n := r.get(t)
 	d := r.alloc(head + 20)
@@ -82,7 +82,7 @@ func (r *Router) reset(t *hook.Traversal, res *route.Result, tos uint8, opt []by
 		binary.BigEndian.PutUint32(h[8:], be32(seg[4:])+n)
 		h[13] |= packet.TCPAck
 	}
-	r.header(n, d, head, outHeader{src: pk.Dst(), dst: pk.Src(), proto: packet.TCP, tos: tos, ttl: r.hopLimit(pk.Family, res), opt: opt, fam: pk.Family})
+	r.header(n, d, head, outHeader{src: pk.Dst(), dst: dst, proto: packet.TCP, tos: tos, ttl: r.hopLimit(pk.Family, res), opt: opt, fam: pk.Family})
 	return n
 }
 
@@ -95,16 +95,13 @@ func (r *Router) refuseTCP(p *passage) {
 		return
 	}
 	four := pk.Family == packet.IPv4
-	if four && t.Route.Type != route.Local || !four && !unicast(packet.IPv6, pk.Dst()) {
+	if t.Route.Type != route.Local || !plainOptions(pk.Payload()) {
 		return
 	}
 	q := outQuery{dst: pk.Src(), src: pk.Dst(), tos: pk.TOS() &^ 3, anySource: !four}
-	var opt [40]byte
-	nopt, ok := 0, true
-	if four && pk.HeaderLen() > 20 {
-		if nopt, ok = r.echoOptions(t, &opt, &q); !ok {
-			return
-		}
+	var opt reply4
+	if four && pk.HeaderLen() > 20 && !r.echoOptions(t, &opt, &q) {
+		return
 	}
 	if !four && route.LinkScoped(pk.Src()) {
 		q.out = t.In
@@ -116,7 +113,33 @@ func (r *Router) refuseTCP(p *passage) {
 	if why != hook.NoReason {
 		return
 	}
-	r.emitReset(t, r.reset(t, &res, q.tos, opt[:nopt]), &res, q.mark)
+	r.emitReset(t, r.reset(t, q.dst, &res, q.tos, &opt), &res, q.mark)
+}
+
+// plainOptions reports that the options of a TCP segment are well-formed and
+// do not authenticate it: a machine without the key does not answer one that
+// is signed. Options that leave no room for a signature behind them are not
+// looked at. Linux: tcp_do_parse_auth_options.
+func plainOptions(seg []byte) bool {
+	const md5, ao, least = 19, 29, 18
+	o := seg[20 : int(seg[12]>>4)*4]
+	for len(o) >= least {
+		switch o[0] {
+		case 0:
+			return true
+		case 1:
+			o = o[1:]
+			continue
+		case md5, ao:
+			return false
+		}
+		n := int(o[1])
+		if n < 2 || n > len(o) {
+			return false
+		}
+		o = o[n:]
+	}
+	return true
 }
 
 // reply answers an ICMP request with the message body[8:], its first eight
@@ -133,26 +156,22 @@ func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
 	if r.reflect(f) {
 		q.mark = t.Mark
 	}
-	var opt [40]byte
-	nopt := 0
+	var opt reply4
 	proto := uint8(packet.ICMPv6)
 	if four {
 		proto = packet.ICMP
 		if t.Route.Type != route.Local {
 			q.src = r.specificSource(t)
 		}
-		if pk.HeaderLen() > 20 {
-			var ok bool
-			if nopt, ok = r.echoOptions(t, &opt, &q); !ok {
-				return
-			}
+		if pk.HeaderLen() > 20 && !r.echoOptions(t, &opt, &q) {
+			return
 		}
 	} else {
 		if t.Route.Type == route.Multicast || t.Route.Type == route.Anycast {
 			q.src = packet.Addr{}
 		}
 		q.anySource = true
-		if route.LinkScoped(q.dst) {
+		if q.near = t.In; q.src.IsZero() {
 			q.out = t.In
 		}
 	}
@@ -163,7 +182,7 @@ func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
 	if why != hook.NoReason || !r.limits.peer(r, f, q.dst, res.Out, typ, code) {
 		return
 	}
-	head := 20 + nopt
+	head := 20 + opt.n
 	if !four {
 		head = 40
 	}
@@ -171,7 +190,7 @@ func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
 	d := r.alloc(head + len(body))
 	copy(d[head:], body)
 	d[head], d[head+1], d[head+2], d[head+3] = typ, code, 0, 0
-	r.header(n, d, head, outHeader{src: res.PrefSrc, dst: pk.Src(), proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res), id: true, opt: opt[:nopt], fam: f})
+	r.header(n, d, head, outHeader{src: res.PrefSrc, dst: q.dst, proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res), id: true, opt: &opt, fam: f})
 	n.own.Route, n.own.Mark = res, q.mark
 	if t.Trace.On() {
 		t.Trace.Add(trace.Step{Kind: trace.KindEmit, Text: "echo reply to " + pk.Src().IP(f).String()})

@@ -21,11 +21,8 @@ type Dev struct {
 	SharedMedia   bool
 	SourceRoute4  bool // accept_source_route: all and the interface
 	ValidMark     bool // src_valid_mark
-	// SourceRoute6 is IPv6 accept_source_route: negative refuses every
-	// routing header, 0 takes type 2 only.
-	SourceRoute6 int
-	HopLimit     uint8
-	Disable6     bool
+	HopLimit      uint8
+	Disable6      bool
 }
 
 // Socket takes what is delivered to it and stays silent.
@@ -50,6 +47,8 @@ type Config struct {
 
 	EchoIgnoreAll4, EchoIgnoreBroadcasts                   bool
 	EchoIgnoreAll6, EchoIgnoreAnycast, EchoIgnoreMulticast bool
+	AnycastErrors                                          bool // error_anycast_as_unicast
+	AnycastErrors                                          bool // net.ipv6.icmp.error_anycast_as_unicast
 	ErrorsUseInbound                                       bool // icmp_errors_use_inbound_ifaddr
 	ReflectMark4, ReflectMark6                             bool // fwmark_reflect
 
@@ -97,6 +96,7 @@ func FromSysctl(values map[string]string, ifs *iface.Set) (Config, error) {
 	c.EchoIgnoreAll6 = s.num("net.ipv6.icmp.echo_ignore_all", 0) != 0
 	c.EchoIgnoreAnycast = s.num("net.ipv6.icmp.echo_ignore_anycast", 0) != 0
 	c.EchoIgnoreMulticast = s.num("net.ipv6.icmp.echo_ignore_multicast", 0) != 0
+	c.AnycastErrors = s.num("net.ipv6.icmp.error_anycast_as_unicast", 0) != 0
 	c.ErrorsUseInbound = s.num("net.ipv4.icmp_errors_use_inbound_ifaddr", 0) != 0
 	c.ReflectMark4 = s.num("net.ipv4.fwmark_reflect", 0) != 0
 	c.ReflectMark6 = s.num("net.ipv6.fwmark_reflect", 0) != 0
@@ -189,7 +189,6 @@ func (s *sysctls) dev(name string) (d Dev) {
 	d.SharedMedia = own("ipv4", "shared_media", 1) != 0 || all("shared_media", 1) != 0
 	d.SourceRoute4 = own("ipv4", "accept_source_route", 1) != 0 && all("accept_source_route", 0) != 0
 	d.ValidMark = or("src_valid_mark")
-	d.SourceRoute6 = int(min(own("ipv6", "accept_source_route", 0), s.num("net.ipv6.conf.all.accept_source_route", 0)))
 	d.HopLimit = uint8(own("ipv6", "hop_limit", 64))
 	d.Disable6 = own("ipv6", "disable_ipv6", 0) != 0 || s.num("net.ipv6.conf.all.disable_ipv6", 0) != 0
 	return d

@@ -15,7 +15,8 @@ const (
 	opt6PadN  = 1
 	opt6Alert = 5
 	opt6Jumbo = 0xc2
-	opt6Home  = 0xc9
+	opt6Label = 7    // CALIPSO, RFC 5570
+	opt6IOAM  = 0x31 // RFC 9486
 )
 
 // maxOptions6 is how many options but padding a header may have, and how many
@@ -91,6 +92,9 @@ func (r *Router) option6(p *passage, off, n int, hopByHop bool) hook.Reason {
 			return hook.ReasonMalformed
 		}
 		return hook.NoReason
+	case hopByHop && d[off] == opt6IOAM && off&3 != 0,
+		hopByHop && d[off] == opt6Label: // no domain of interpretation is known
+		return hook.ReasonMalformed
 	case hopByHop && d[off] == opt6Jumbo:
 		// Parse let no jumbogram in: the option is where none may be.
 		switch {
@@ -123,6 +127,7 @@ func (r *Router) option6(p *passage, off, n int, hopByHop bool) hook.Reason {
 func (r *Router) deliver6(p *passage) Fate {
 	t := p.t
 	proto, named, off := t.Pkt.Data[6], 6, 40
+	fragmented := false
 	for {
 		d := t.Pkt.Data
 		switch proto {
@@ -147,6 +152,17 @@ func (r *Router) deliver6(p *passage) Fate {
 				return Delivered
 			}
 		case packet.Fragment:
+			if fragmented {
+				r.ICMPError(t, icmp6Parameter, icmp6BadField, uint32(off))
+				return Delivered
+			}
+			fragmented = true
+			if off+8 <= len(d) && binary.BigEndian.Uint16(d[off+2:])&0xfff9 == 0 {
+				// An atomic fragment is whole: step over the header.
+				proto, named = d[off], off
+				off += 8
+				continue
+			}
 			if f, done := r.gather6(p, off); done {
 				return f
 			}
@@ -179,11 +195,8 @@ func (r *Router) routing6(p *passage, off int) bool {
 	switch {
 	case typ == 4, typ == 3: // segment routing, RPL: off unless switched on
 		return false
-	case left == 0 && typ != 2:
+	case left == 0:
 		return true
-	}
-	if typ == 2 && r.dev(t.In).SourceRoute6 >= 0 && left != 0 {
-		return false // for a mobile node's home address, which none here is
 	}
 	r.ICMPError(t, icmp6Parameter, icmp6BadField, uint32(off+2))
 	return false
@@ -201,17 +214,6 @@ func (r *Router) gather6(p *passage, off int) (Fate, bool) {
 		r.ICMPError(t, icmp6Parameter, icmp6BadField, uint32(off))
 		return Delivered, true
 	}
-	w := binary.BigEndian.Uint16(d[off+2:])
-	if w&0xfff9 == 0 {
-		// An atomic fragment: only the header goes.
-		next := d[off]
-		n := copy(d[off:], d[off+8:])
-		t.Pkt.Data = d[:off+n]
-		setLast6(t.Pkt.Data, off, next)
-		t.Pkt.SetTotalLen()
-		t.Pkt.Reparse()
-		return 0, false
-	}
 	st, cause := r.frags.Add(t.Pkt, defrag.Deliver, 0, t.In, t.Now)
 	switch {
 	case st == defrag.Waiting:
@@ -227,18 +229,4 @@ func (r *Router) gather6(p *passage, off int) (Fate, bool) {
 		return Delivered, true
 	}
 	return p.drop(reasonOf(cause)), true
-}
-
-// setLast6 makes the header before offset off name next as what follows.
-func setLast6(d []byte, off int, next uint8) {
-	named, at := 6, 40
-	for at < off {
-		n := (int(d[at+1]) + 1) * 8
-		if d[named] == packet.AH {
-			n = (int(d[at+1]) + 2) * 4
-		}
-		named = at
-		at += n
-	}
-	d[named] = next
 }

@@ -21,7 +21,7 @@ func (r *Router) finish(p *passage) Fate {
 	// Who may not cut: IPv4 with "don't fragment", IPv6 that arrived whole;
 	// a reassembled packet may be cut again if its parts would fit.
 	refuse := four && pk.DF() && (g == nil || g.MaxSize > mtu) ||
-		!four && (g == nil && len(pk.Data) > mtu || g != nil && g.MaxSize > mtu)
+		!four && (g == nil && !p.made || g != nil && g.MaxSize > mtu)
 	if refuse {
 		if four {
 			r.ICMPError(t, icmpDestUnreach, icmpFragNeeded, uint32(mtu))

@@ -5,6 +5,7 @@ import (
 
 	"weir/conntrack"
 	"weir/hook"
+	"weir/iface"
 	"weir/packet"
 	"weir/route"
 	"weir/trace"
@@ -61,13 +62,12 @@ func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
 	}
 	var q outQuery
 	var ok bool
-	var opt [40]byte
-	nopt := 0
+	var opt reply4
 	four := t.Pkt.Family == packet.IPv4
 	if four {
 		q, ok = r.errorQuery4(t, typ)
 		if ok && t.Pkt.HeaderLen() > 20 {
-			nopt, ok = r.echoOptions(t, &opt, &q)
+			ok = r.echoOptions(t, &opt, &q)
 		}
 	} else {
 		q, ok = r.errorQuery6(t, typ, code, info)
@@ -83,7 +83,7 @@ func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
 	if why != hook.NoReason || !r.limits.peer(r, f, q.dst, res.Out, typ, code) {
 		return
 	}
-	head, room := 20+nopt, min(res.MTU, 576)
+	head, room := 20+opt.n, min(res.MTU, 576)
 	if !four {
 		head, room = 40, 1280
 	}
@@ -107,7 +107,7 @@ func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
 	if four {
 		proto = packet.ICMP
 	}
-	r.header(n, d, head, outHeader{src: src, dst: t.Pkt.Src(), proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res), id: true, opt: opt[:nopt], fam: f})
+	r.header(n, d, head, outHeader{src: src, dst: q.dst, proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res), id: true, opt: &opt, fam: f})
 	if !four || icmpIsError(typ) {
 		attach(n, t)
 	}
@@ -166,7 +166,7 @@ func (r *Router) errorQuery6(t *hook.Traversal, typ, code uint8, info uint32) (q
 			dev = r.lo
 		}
 	}
-	if r.routes.Owns(packet.IPv6, dst, nil) && (!linkLocal6(dst) || r.routes.Owns(packet.IPv6, dst, dev)) || t.Route.Type == route.Anycast {
+	if r.routes.Owns(packet.IPv6, dst, nil) && (!linkLocal6(dst) || r.routes.Owns(packet.IPv6, dst, dev)) || r.anycast6(dst, dev) {
 		q.src = dst
 	}
 	if dst[0] == 0xff || pk.Link.Type != packet.ToHost {
@@ -177,7 +177,7 @@ func (r *Router) errorQuery6(t *hook.Traversal, typ, code uint8, info uint32) (q
 		}
 		q.src = packet.Addr{}
 	}
-	if src.IsZero() || src[0] == 0xff || icmp6AboutError(pk) {
+	if src.IsZero() || src[0] == 0xff || icmp6AboutError(pk) || !r.cfg.AnycastErrors && r.routes.IsAnycast6(src) {
 		return q, false
 	}
 	q.dst = src
@@ -196,15 +196,25 @@ func (r *Router) errorQuery6(t *hook.Traversal, typ, code uint8, info uint32) (q
 	return q, true
 }
 
+// anycast6 reports an anycast address of this machine. Linux:
+// ipv6_chk_acast_addr_src.
+func (r *Router) anycast6(a packet.Addr, dev *iface.Iface) bool {
+	k := route.Key{Family: packet.IPv6, Dst: a}
+	if linkLocal6(a) {
+		k.Out = dev
+	}
+	return a[0] != 0xff && r.routes.Lookup(&k).Type == route.Anycast
+}
+
 // icmp6AboutError reports an ICMPv6 error message, and a packet that claims to
 // be ICMPv6 and is too short to tell. Linux: is_ineligible.
 func icmp6AboutError(p *packet.Packet) bool {
 	proto, off, fr := packet.SkipExtHdr(p.Data)
-	if off < 0 || proto != packet.ICMPv6 {
+	if off < 0 || proto != packet.ICMPv6 || fr.Off != 0 {
 		return false
 	}
-	if off >= len(p.Data) || fr.Off != 0 {
-		return fr.Off == 0
+	if off >= len(p.Data) {
+		return !fr.More
 	}
 	return p.Data[off]&0x80 == 0
 }
@@ -234,8 +244,8 @@ type outHeader struct {
 	src, dst packet.Addr
 	proto    uint8
 	tos, ttl uint8
-	id       bool // IPv4: an identification, else "don't fragment" and 0
-	opt      []byte
+	id       bool    // IPv4: an identification, else "don't fragment" and 0
+	opt      *reply4 // IPv4
 	fam      packet.Family
 }
 
@@ -262,9 +272,9 @@ func (r *Router) header(n *passage, d []byte, head int, h outHeader) {
 		}
 		copy(d[12:16], h.src[:4])
 		copy(d[16:20], h.dst[:4])
-		copy(d[20:head], h.opt)
-		if len(h.opt) > 0 {
-			r.fillOptions(d[:head])
+		if head > 20 {
+			copy(d[20:head], h.opt.b[:])
+			r.fillOptions(d[:head], h.opt)
 		}
 		binary.BigEndian.PutUint16(d[10:], packet.IPv4HeaderChecksum(d[:head]))
 	}

@@ -84,7 +84,7 @@ func (r *Router) inputRoute4(p *passage, dst packet.Addr) hook.Reason {
 	src := t.Pkt.Src()
 	dev := r.dev(t.In)
 	t.Route = route.Result{}
-	p.direct = false
+	p.direct, p.noRoute = false, false
 	if multicast4(dst) {
 		return r.inputGroup4(p, dst)
 	}
@@ -108,12 +108,18 @@ func (r *Router) inputRoute4(p *passage, dst packet.Addr) hook.Reason {
 		t.Route = res
 		_, why := r.checkSource(p, dst, nil)
 		return why
-	case route.None, route.Blackhole, route.Unreachable, route.Prohibit:
+	case route.None:
+		p.noRoute = true
+		t.Route.Type = route.Unreachable
+		return hook.NoReason
+	case route.Blackhole, route.Unreachable, route.Prohibit:
 		t.Route = res
 		return hook.NoReason
 	}
 	if !dev.Forward4 {
-		return hook.ReasonForwardingOff
+		p.noRoute = true
+		t.Route.Type = route.Unreachable
+		return hook.NoReason
 	}
 	if res.Type != route.Unicast {
 		return hook.ReasonMartian
@@ -189,27 +195,24 @@ func (r *Router) checkSource(p *passage, dst packet.Addr, out *iface.Iface) (dir
 // unroutable4 refuses a packet to which no route leads. Linux: ip_error.
 func (r *Router) unroutable4(p *passage) Fate {
 	t := p.t
-	typ, why := t.Route.Type, hook.ReasonProhibited
-	if typ == route.None {
+	why := hook.ReasonProhibited
+	if p.noRoute {
 		why = hook.ReasonNoRoute
 	}
 	if !r.dev(t.In).Forward4 {
 		return p.drop(hook.ReasonForwardingOff)
 	}
-	if typ == route.Blackhole || !r.limits.routeError(r, t.Pkt.Src()) {
+	if t.Route.Type == route.Blackhole || !r.limits.routeError(r, t.Pkt.Src()) {
 		return p.drop(why)
 	}
-	code := uint8(icmpNetUnreach)
-	switch typ {
-	case route.Unreachable:
-		code = icmpHostUnreach
-	case route.Prohibit:
+	code := uint8(icmpHostUnreach)
+	switch {
+	case p.noRoute:
+		code = icmpNetUnreach
+	case t.Route.Type == route.Prohibit:
 		code = icmpAdminProhibited
 	}
-	// The error's source is chosen as for a route that is not local.
-	t.Route.Type = route.Unreachable
 	r.ICMPError(t, icmpDestUnreach, code, 0)
-	t.Route.Type = typ
 	return p.drop(why)
 }
 
@@ -254,24 +257,21 @@ func (r *Router) unreachable6(p *passage, code uint8) {
 }
 
 // member6 reports the groups that Linux joins by itself: all nodes, all
-// routers when forwarding, and the solicited-node groups of the addresses.
+// routers of the link when forwarding, and on Ethernet the solicited-node
+// groups of the addresses.
 func (r *Router) member6(g packet.Addr, dev *iface.Iface) bool {
 	switch g {
 	case packet.Addr{0xff, 1, 15: 1}, packet.Addr{0xff, 2, 15: 1}:
 		return true
-	case packet.Addr{0xff, 1, 15: 2}, packet.Addr{0xff, 2, 15: 2}, packet.Addr{0xff, 5, 15: 2}:
+	case packet.Addr{0xff, 2, 15: 2}:
 		return r.cfg.Forward6
 	}
-	if (packet.Addr{0xff, 2, 11: 1, 12: 0xff, 13: g[13], 14: g[14], 15: g[15]}) != g {
+	if dev.MAC == [6]byte{} || g != (packet.Addr{0xff, 2, 11: 1, 12: 0xff, 13: g[13], 14: g[14], 15: g[15]}) {
 		return false
 	}
 	for i := range dev.Addrs {
 		if ip := dev.Addrs[i].Prefix.Addr(); ip.Is6() {
-			a := packet.AddrOf(ip)
-			if a[13] == g[13] && a[14] == g[14] && a[15] == g[15] {
-				return true
-			}
-			if any := dev.Addrs[i].Prefix.Masked().Addr().As16(); r.cfg.Forward6 && any[13] == g[13] && any[14] == g[14] && any[15] == g[15] {
+			if a := packet.AddrOf(ip); [3]byte(a[13:]) == [3]byte(g[13:]) {
 				return true
 			}
 		}

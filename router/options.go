@@ -16,6 +16,7 @@ const (
 	optTimestamp   = 68
 	optLooseRoute  = 131
 	optAlert       = 148
+	optCIPSO       = 134
 	optStrictRoute = 137
 
 	stampOnly      = 0
@@ -44,24 +45,21 @@ func (r *Router) receiveOptions(p *passage) hook.Reason {
 	d := t.Pkt.Data
 	bad := r.compile(p, d[:t.Pkt.HeaderLen()])
 	if bad >= 0 {
-		p.opt = options{}
-		r.fixHeader(p)
 		r.ICMPError(t, icmpParameter, 0, uint32(bad)<<24)
 		return hook.ReasonMalformed
 	}
-	why := hook.NoReason
-	if p.opt.srr != 0 {
-		if !r.dev(t.In).SourceRoute4 {
-			why = hook.ReasonSourceRoute
-		} else {
-			why = r.sourceRoute(p)
-		}
+	if p.opt.srr == 0 {
+		return hook.NoReason
 	}
-	r.fixHeader(p)
-	return why
+	if !r.dev(t.In).SourceRoute4 {
+		return hook.ReasonSourceRoute
+	}
+	return r.sourceRoute(p)
 }
 
-// fixHeader computes the header checksum after options changed.
+// fixHeader computes the header checksum after options changed. As in Linux
+// this waits until the packet is forwarded: an error about it quotes the
+// checksum that it came with.
 func (r *Router) fixHeader(p *passage) {
 	pk := p.t.Pkt
 	binary.BigEndian.PutUint16(pk.Data[10:], packet.IPv4HeaderChecksum(pk.Data[:pk.HeaderLen()]))
@@ -75,7 +73,10 @@ func (r *Router) compile(p *passage, h []byte) int {
 	for at := 20; at < len(h); {
 		switch h[at] {
 		case optEnd:
-			clear(h[at:])
+			for i := range h[at:] {
+				p.opt.changed = p.opt.changed || h[at+i] != 0
+				h[at+i] = 0
+			}
 			return -1
 		case optNoop:
 			at++
@@ -93,19 +94,30 @@ func (r *Router) compile(p *passage, h []byte) int {
 		switch o[0] {
 		case optLooseRoute, optStrictRoute:
 			bad = checkOption(o, p.opt.srr, 3, 4)
-			p.opt.srr, p.opt.strict = at, o[0] == optStrictRoute
+			if bad < 0 {
+				p.opt.srr, p.opt.strict = at, o[0] == optStrictRoute
+			}
 		case optRecord:
 			bad = checkOption(o, p.opt.rr, 3, 4)
 			if bad < 0 {
 				bad = r.record(p, o)
 			}
-			p.opt.rr = at
+			if bad < 0 {
+				p.opt.rr = at
+			}
 		case optTimestamp:
 			bad = checkOption(o, p.opt.ts, 4, 5)
 			if bad < 0 {
 				bad = r.stamp(p, o)
 			}
-			p.opt.ts = at
+			if bad < 0 {
+				p.opt.ts = at
+			}
+		case optCIPSO:
+			// No domain of interpretation is known (cipso_v4_validate).
+			if bad = 2; n < 8 {
+				bad = 1
+			}
 		case optAlert:
 			if n < 4 {
 				bad = 1
@@ -145,7 +157,7 @@ func (r *Router) record(p *passage, o []byte) int {
 	a := r.stopAddr(p)
 	copy(o[at-1:at+3], a[:4])
 	o[2] += 4
-	p.opt.rrNeed = true
+	p.opt.rrNeed, p.opt.changed = true, true
 	return -1
 }
 
@@ -161,6 +173,7 @@ func (r *Router) stamp(p *passage, o []byte) int {
 			return 3
 		}
 		o[3] += 16
+		p.opt.changed = true
 		return -1
 	}
 	if at+3 > n {
@@ -196,6 +209,7 @@ func (r *Router) stamp(p *passage, o []byte) int {
 	}
 	if timeAt >= 0 && timeAt+4 <= n {
 		binary.BigEndian.PutUint32(o[timeAt:], midnight(p.t.Now))
+		p.opt.changed = true
 	}
 	return -1
 }
@@ -243,10 +257,11 @@ func (r *Router) sourceRoute(p *passage) hook.Reason {
 			return hook.ReasonSourceRoute
 		}
 		if t.Route.Type != route.Local {
-			p.opt.srrHit, p.opt.nextHop = true, hop
+			p.opt.srrHit, p.opt.changed, p.opt.nextHop = true, true, hop
 			break
 		}
-		t.Pkt.SetDst(hop)
+		copy(t.Pkt.Data[16:20], hop[:4])
+		p.opt.changed = true
 	}
 	return hook.NoReason
 }
@@ -256,7 +271,7 @@ func (r *Router) sourceRoute(p *passage) hook.Reason {
 func (r *Router) forwardOptions(p *passage) {
 	d := p.t.Pkt.Data
 	o := &p.opt
-	if !o.rrNeed && !o.tsNeedAddr && !o.srrHit {
+	if !o.changed {
 		return
 	}
 	src := p.t.Route.PrefSrc
@@ -278,69 +293,93 @@ func (r *Router) forwardOptions(p *passage) {
 			break
 		}
 	}
-	if at := o.ts; o.tsNeedAddr && at+int(d[at+2])-5 <= p.t.Pkt.HeaderLen() {
+	// Linux does this for source-routed packets only.
+	if at := o.ts; o.srrHit && o.tsNeedAddr && at+int(d[at+2])-5 <= p.t.Pkt.HeaderLen() {
 		copy(d[at+int(d[at+2])-9:], src[:4])
 	}
 	r.fixHeader(p)
 }
 
-// echoOptions writes into opt the options with which a received packet is
-// answered, and returns their length; q gets the first stop of a reversed
-// source route as destination. It is false when they cannot be answered.
-// Linux: __ip_options_echo.
-func (r *Router) echoOptions(t *hook.Traversal, opt *[40]byte, q *outQuery) (int, bool) {
+// reply4 is the options of a packet that answers a received one.
+type reply4 struct {
+	b [40]byte
+	n int
+	// Where route and time stamp options stand in the header, and what is
+	// still to be entered there.
+	rr, ts         int
+	rrNeed         bool
+	tsAddr, tsTime bool
+}
+
+// echoOptions makes the options with which a received packet is answered; q
+// gets the first stop of a reversed source route as destination. It is false
+// when they cannot be answered. Linux: __ip_options_echo.
+func (r *Router) echoOptions(t *hook.Traversal, e *reply4, q *outQuery) bool {
 	p := r.passageOf(t)
 	if p == nil || p.opt.length == 0 || t.Local {
-		return 0, true
+		return true
 	}
 	d := t.Pkt.Data
-	n := 0
 	if at := p.opt.rr; at != 0 {
 		l, next := int(d[at+1]), int(d[at+2])
-		n += copy(opt[n:], d[at:at+l])
+		o := e.b[e.n:]
+		e.rr = 20 + e.n
+		e.n += copy(o, d[at:at+l])
 		if p.opt.rrNeed && next <= l {
 			if next+3 > l {
-				return 0, false
+				return false
 			}
-			opt[n-l+2] = byte(next + 4)
+			o[2] = byte(next + 4)
+			e.rrNeed = true
 		}
 	}
-	if at := p.opt.ts; at != 0 {
-		l, next := int(d[at+1]), int(d[at+2])
-		o := opt[n:]
-		n += copy(o, d[at:at+l])
-		if next <= l {
-			if p.opt.tsNeedAddr {
-				if next+3 > l {
-					return 0, false
-				}
-				next += 4
-			}
-			if p.opt.tsNeedTime {
-				if next+3 > l {
-					return 0, false
-				}
-				if o[3]&15 != stampPrescribe {
-					next += 4
-				} else if next+7 <= l {
-					var a packet.Addr
-					copy(a[:4], o[next-1:])
-					if r.routes.AddrType(packet.IPv4, a, nil) != route.Unicast {
-						next += 8
-					}
-				}
-			}
-			o[2] = byte(next)
-		}
+	if at := p.opt.ts; at != 0 && !r.echoStamp(d[at:], &p.opt, e) {
+		return false
 	}
 	if at := p.opt.srr; at != 0 {
-		n += reverseRoute(opt[n:], d[at:], t.Pkt.Src(), q)
+		e.n += reverseRoute(e.b[e.n:], d[at:], t.Pkt.Src(), q)
 	}
-	for n%4 != 0 {
-		opt[n] = optEnd
-		n++
+	for e.n%4 != 0 {
+		e.b[e.n] = optEnd
+		e.n++
 	}
-	return n, true
+	return true
+}
+
+// echoStamp copies a timestamp option and makes room for another entry.
+func (r *Router) echoStamp(s []byte, opt *options, e *reply4) bool {
+	l, next := int(s[1]), int(s[2])
+	o := e.b[e.n:]
+	e.ts = 20 + e.n
+	e.n += copy(o, s[:l])
+	if next > l {
+		return true
+	}
+	if opt.tsNeedAddr {
+		if next+3 > l {
+			return false
+		}
+		e.tsAddr = true
+		next += 4
+	}
+	if opt.tsNeedTime {
+		switch {
+		case next+3 > l:
+			return false
+		case o[3]&15 != stampPrescribe:
+			e.tsTime = true
+			next += 4
+		case next+7 <= l:
+			var a packet.Addr
+			copy(a[:4], o[next-1:])
+			if r.routes.AddrType(packet.IPv4, a, nil) != route.Unicast {
+				e.tsTime = true
+				next += 8
+			}
+		}
+	}
+	o[2] = byte(next)
+	return true
 }
 
 // reverseRoute writes the source route s backwards and returns its length.
@@ -369,42 +408,24 @@ func reverseRoute(o, s []byte, src packet.Addr, q *outQuery) int {
 
 // fillOptions enters the sender's address and the time into the options of a
 // packet that is made. Linux: ip_options_build.
-func (r *Router) fillOptions(h []byte) {
-	for at := 20; at+2 < len(h); {
-		switch h[at] {
-		case optEnd:
-			return
-		case optNoop:
-			at++
-			continue
+func (r *Router) fillOptions(h []byte, e *reply4) {
+	// put writes v where the pointer of the option at opt stood back bytes
+	// before.
+	put := func(opt, back int, v []byte) {
+		if at := opt + int(h[opt+2]) - back; at >= opt+3 && at+4 <= len(h) {
+			copy(h[at:], v)
 		}
-		n := int(h[at+1])
-		if n < 2 || at+n > len(h) {
-			return
-		}
-		switch next := int(h[at+2]); h[at] {
-		case optRecord:
-			if next >= 8 && at+next-1 <= len(h) {
-				copy(h[at+next-5:], h[12:16])
-			}
-		case optTimestamp:
-			switch h[at+3] & 15 {
-			case stampOnly:
-				if next >= 9 {
-					binary.BigEndian.PutUint32(h[at+next-5:], midnight(r.now))
-				}
-			case stampAddr:
-				if next >= 13 {
-					copy(h[at+next-9:], h[12:16])
-					binary.BigEndian.PutUint32(h[at+next-5:], midnight(r.now))
-				}
-			case stampPrescribe:
-				if next >= 13 {
-					binary.BigEndian.PutUint32(h[at+next-5:], midnight(r.now))
-				}
-			}
-		}
-		at += n
+	}
+	if e.rrNeed {
+		put(e.rr, 5, h[12:16])
+	}
+	if e.tsAddr {
+		put(e.ts, 9, h[12:16])
+	}
+	if e.tsTime {
+		var ms [4]byte
+		binary.BigEndian.PutUint32(ms[:], midnight(r.now))
+		put(e.ts, 5, ms[:])
 	}
 }
 

@@ -12,6 +12,7 @@ type outQuery struct {
 	dst  packet.Addr
 	src  packet.Addr  // zero: to be chosen
 	out  *iface.Iface // nil: any
+	near *iface.Iface // IPv6: preferred among equals
 	mark uint32
 	tos  uint8
 	// anySource allows a source that is not this machine's.
@@ -26,12 +27,9 @@ type outQuery struct {
 func (r *Router) routeOut(f packet.Family, q *outQuery) (route.Result, hook.Reason) {
 	four := f == packet.IPv4
 	dst := q.dst
-	if dst.IsZero() {
+	if four && dst.IsZero() {
 		if dst = q.src; dst.IsZero() {
 			dst = packet.Addr{127, 0, 0, 1}
-			if !four {
-				dst = packet.Addr{15: 1}
-			}
 		}
 	}
 	group := !four && dst[0] == 0xff || four && (multicast4(dst) || dst == route.Broadcast4())
@@ -48,7 +46,7 @@ func (r *Router) routeOut(f packet.Family, q *outQuery) (route.Result, hook.Reas
 			return route.Result{}, hook.ReasonMartian
 		}
 	}
-	k := route.Key{Family: f, Dst: dst, Src: q.src, Out: out, Mark: q.mark, TOS: q.tos}
+	k := route.Key{Family: f, Dst: dst, Src: q.src, In: q.near, Out: out, Mark: q.mark, TOS: q.tos}
 	res := r.routes.Lookup(&k)
 	switch res.Type {
 	case route.None:

@@ -73,7 +73,11 @@ type passage struct {
 	attached bool
 	// direct: the sender is a neighbour (fib_validate_source returned 1).
 	direct bool
-	fate   Fate
+	// noRoute: the route that refuses the packet is the lack of one.
+	noRoute bool
+	// made: the router made the packet, and may cut it for IPv6 too.
+	made bool
+	fate Fate
 	// copyOf is the interface of a multicast of which this is the copy for
 	// the machine itself.
 	copyOf *iface.Iface
@@ -203,7 +207,7 @@ func (r *Router) get(parent *hook.Traversal) *passage {
 	} else {
 		p = new(passage)
 	}
-	*p = passage{}
+	*p = passage{made: true}
 	p.t = &p.own
 	p.own = hook.Traversal{Pkt: &p.pkt, Env: r.env, Now: r.now, Local: true}
 	if parent != nil {
@@ -260,7 +264,10 @@ func (r *Router) traceRoute(p *passage) {
 	if !t.Trace.On() {
 		return
 	}
-	res := &t.Route
+	res := t.Route
+	if p.noRoute {
+		res.Type = route.None
+	}
 	s := trace.Step{Kind: trace.KindRoute, Hook: "route", Verdict: typeName(res.Type)}
 	to := t.Pkt.Dst()
 	if !res.Gateway.IsZero() {
