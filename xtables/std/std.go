@@ -13,7 +13,7 @@ func List() xtables.List { return xtables.List{Matches: Matches(), Targets: Targ
 
 // Matches is every -m.
 func Matches() []xtables.MatchExt {
-	return []xtables.MatchExt{
+	return append([]xtables.MatchExt{
 		match.Addrtype(),
 		match.AH(),
 		match.AH6(),
@@ -45,6 +45,8 @@ func Matches() []xtables.MatchExt {
 		match.Physdev(),
 		match.Pkttype(),
 		match.Quota(),
+		match.Recent(),
+		match.Rpfilter(),
 		match.RT(),
 		match.SCTP(),
 		match.State(),
@@ -56,25 +58,36 @@ func Matches() []xtables.MatchExt {
 		match.TTL(),
 		match.U32(),
 		match.UDP(),
-	}
+	}, match.Refused()...)
 }
 
 // Targets is every -j besides ACCEPT, DROP, RETURN and QUEUE, which package
 // xtables has itself.
 func Targets() []xtables.TargetExt {
-	return []xtables.TargetExt{
+	return append([]xtables.TargetExt{
+		target.Checksum(),
 		target.Classify(),
 		target.Connmark(),
 		target.CT(),
+		target.DNAT(),
 		target.DSCP(),
+		target.ECN(),
 		target.HL(),
 		target.Log(),
 		target.Mark(),
+		target.Masquerade(),
+		target.Netmap(),
+		target.NFLog(),
+		target.NFQueue(),
 		target.Notrack(),
+		target.Redirect(),
 		target.Reject(),
+		target.SNAT(),
 		target.TCPMSS(),
+		target.TCPOptStrip(),
+		target.Tee(),
 		target.TOS(),
 		target.Trace(),
 		target.TTL(),
-	}
+	}, target.Refused()...)
 }
