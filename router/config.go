@@ -47,7 +47,6 @@ type Config struct {
 
 	EchoIgnoreAll4, EchoIgnoreBroadcasts                   bool
 	EchoIgnoreAll6, EchoIgnoreAnycast, EchoIgnoreMulticast bool
-	AnycastErrors                                          bool // error_anycast_as_unicast
 	AnycastErrors                                          bool // net.ipv6.icmp.error_anycast_as_unicast
 	ErrorsUseInbound                                       bool // icmp_errors_use_inbound_ifaddr
 	ReflectMark4, ReflectMark6                             bool // fwmark_reflect
