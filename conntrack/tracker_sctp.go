@@ -18,8 +18,12 @@ func (s *chunkSet) hasAny(ts ...uint8) bool {
 	return false
 }
 
-// nextChunk is the chunk at the head of b and what lies behind it, padding
-// included. A last chunk may be cut off. ok is false at the end.
+// initLen is an INIT or INIT ACK chunk without its parameters.
+const initLen = 20
+
+// nextChunk is the packet from the chunk at the head of b on, and what lies
+// behind that chunk and its padding. A last chunk may be cut off. ok is false
+// at the end.
 func nextChunk(b []byte) (chunk, rest []byte, ok bool) {
 	if len(b) < 4 {
 		return nil, nil, false
@@ -29,7 +33,7 @@ func nextChunk(b []byte) (chunk, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	padded := (n + 3) &^ 3
-	return b[:min(n, len(b))], b[min(padded, len(b)):], true
+	return b, b[min(padded, len(b)):], true
 }
 
 // readChunks checks which chunks stand where. Linux: do_basic_checks.
@@ -106,7 +110,7 @@ func (v *visit) beginSCTP(s *SCTPState, tag uint32) bool {
 		}
 		switch chunk[0] {
 		case chunkInit:
-			if tag != 0 || len(chunk) < 8 {
+			if tag != 0 || len(chunk) < initLen {
 				return false
 			}
 			s.Tag[Reply] = binary.BigEndian.Uint32(chunk[4:])
@@ -143,14 +147,10 @@ func (w *sctpWalk) chunk(b []byte) whyKind {
 	}
 	switch typ {
 	case chunkInit:
-		if len(b) < 8 {
+		if len(b) < initLen {
 			return whySCTPChunks
 		}
-		if s.init[0] && s.init[1] {
-			s.init[1-dir] = false
-		}
-		s.init[dir] = true
-		s.Tag[1-dir] = binary.BigEndian.Uint32(b[4:])
+		w.markInit(binary.BigEndian.Uint32(b[4:]))
 		if old == SCTPClosed && next == SCTPClosed && !w.fresh() {
 			w.ignore = true
 		}
@@ -169,10 +169,23 @@ func (w *sctpWalk) chunk(b []byte) whyKind {
 	return whyNothing
 }
 
+// markInit remembers the peer's tag and who began. An INIT that repeats the
+// known tag says nothing new. When both began before, the later one counts.
+func (w *sctpWalk) markInit(tag uint32) {
+	s, dir := w.s, w.dir
+	if w.fresh() || tag != s.Tag[1-dir] {
+		if s.init[0] && s.init[1] {
+			s.init[1-dir] = false
+		}
+		s.init[dir] = true
+	}
+	s.Tag[1-dir] = tag
+}
+
 // initAck takes the peer's tag; of two INITs that crossed, it must answer the
 // one that stands.
 func (w *sctpWalk) initAck(b []byte) whyKind {
-	if len(b) < 8 {
+	if len(b) < initLen {
 		return whySCTPChunks
 	}
 	s, dir := w.s, w.dir
