@@ -191,17 +191,31 @@ func (r *Runner) run(b *batch) error {
 		}
 		if r.Trace {
 			p.Steps = append([]trace.Step(nil), res.Steps...)
-			p.Conn = connText(res.CT)
+			p.Conn = connText(res.CT, p.Steps)
 		}
 	}
 	return nil
 }
 
-// connText is what connection tracking made of a packet.
-func connText(ref conntrack.Ref) string {
+// connText is what connection tracking made of a packet. A connection that was
+// never confirmed is gone by now; only the walk still knows its number.
+func connText(ref conntrack.Ref, steps []trace.Step) string {
 	s := ref.State().String()
-	if ref.Conn != nil {
-		s += " #" + strconv.FormatUint(ref.Conn.Seq, 10)
+	if ref.Conn == nil {
+		return s
+	}
+	if ref.Conn.Seq != 0 {
+		return s + " #" + strconv.FormatUint(ref.Conn.Seq, 10)
+	}
+	for i := range steps {
+		if steps[i].Kind != trace.KindConntrack {
+			continue
+		}
+		for _, d := range steps[i].Detail {
+			if d.Key == "conn" {
+				return s + " #" + d.Value + ", never confirmed"
+			}
+		}
 	}
 	return s
 }

@@ -160,7 +160,7 @@ func (c *replayCmd) open(e *env, eng *engine.Machine) (*writers, error) {
 		tb := eng.Conntrack()
 		var b []byte
 		tb.OnEvent(func(ev conntrack.Event) {
-			b = show.AppendEvent(b[:0], &ev, show.Extended|show.Timestamp)
+			b = append(show.AppendEvent(b[:0], &ev, show.Extended|show.Timestamp), '\n')
 			w.events.Write(b) // a failure is kept by the buffer until Flush
 		})
 	}
@@ -199,7 +199,7 @@ func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) er
 	if w.conntrack != nil {
 		var b []byte
 		tb.Each(now, func(k *conntrack.Conn) bool {
-			b = show.AppendEntry(b[:0], tb, k, now, show.Extended)
+			b = append(show.AppendEntry(b[:0], tb, k, now, show.Extended), '\n')
 			w.conntrack.Write(b)
 			return true
 		})
@@ -211,7 +211,7 @@ func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) er
 		w.save6.Write(save.Append(nil, eng.Rules(packet.IPv6), true))
 	}
 	if w.stats != nil {
-		w.stats.Write(show.AppendStats(nil, tb.Stats()))
+		w.stats.Write(append(show.AppendStats(nil, tb.Stats()), '\n'))
 	}
 	var first error
 	for _, o := range []*output{w.json, w.pcap, w.conntrack, w.expect, w.events, w.save, w.save6, w.stats} {

@@ -19,6 +19,7 @@ func dropped() *Packet {
 		N: 3, Time: 1767225600_000000001, In: "eth0", Data: syn, Verdict: "drop", Reason: "policy", Conn: "NEW #1",
 		Steps: []trace.Step{
 			{Kind: trace.KindConntrack, Hook: "PREROUTING", Text: "new #1 SYN_SENT, unconfirmed", Detail: []trace.Pair{{Key: "state", Value: "NEW"}}},
+			{Kind: trace.KindNAT, Hook: "PREROUTING", Text: "192.0.2.80:80 -> 203.0.113.2:8080"},
 			{Kind: trace.KindRule, Hook: "PREROUTING", Table: "nat", Chain: "PREROUTING", Rule: 1, Line: 9, File: "dir/rules.v4", Match: true,
 				Text: "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 203.0.113.2:8080", Target: "DNAT", Verdict: "ACCEPT"},
 			{Kind: trace.KindRoute, Hook: "PREROUTING", Text: "203.0.113.2 by eth1"},
@@ -41,7 +42,7 @@ func TestTextPutsTheAnswerFirst(t *testing.T) {
 	}{
 		{"all", ShowAll, `DROP    #3   +0.000000s  filter/FORWARD policy   tcp 198.51.100.2:1234 > 192.0.2.80:80 [S]   in eth0 out eth1   ct NEW #1
   PREROUTING   conntrack  new #1 SYN_SENT, unconfirmed
-               nat        rules.v4:9   -p tcp -m tcp --dport 80 -j DNAT --to-destination 203.0.113.2:8080
+               nat        rules.v4:9   -p tcp -m tcp --dport 80 -j DNAT --to-destination 203.0.113.2:8080   192.0.2.80:80 -> 203.0.113.2:8080
   route                   203.0.113.2 by eth1
   FORWARD      filter     rules.v4:14  no: --ctstate RELATED,ESTABLISHED (state is NEW)
                           rules.v4:15  -> -j WEB
@@ -51,7 +52,7 @@ func TestTextPutsTheAnswerFirst(t *testing.T) {
 `},
 		{"matched", ShowMatched, `DROP    #3   +0.000000s  filter/FORWARD policy   tcp 198.51.100.2:1234 > 192.0.2.80:80 [S]   in eth0 out eth1   ct NEW #1
   PREROUTING   conntrack  new #1 SYN_SENT, unconfirmed
-               nat        rules.v4:9   -p tcp -m tcp --dport 80 -j DNAT --to-destination 203.0.113.2:8080
+               nat        rules.v4:9   -p tcp -m tcp --dport 80 -j DNAT --to-destination 203.0.113.2:8080   192.0.2.80:80 -> 203.0.113.2:8080
   route                   203.0.113.2 by eth1
   FORWARD      filter     rules.v4:15  -> -j WEB
                           policy DROP   decided here
@@ -110,7 +111,7 @@ func TestJSONIsWhatInterfacesFix(t *testing.T) {
 	if err := json.Unmarshal(AppendJSON(nil, dropped(), true), &v); err != nil {
 		t.Fatal(err)
 	}
-	if v.Out == nil || len(v.Steps) != 7 || v.Steps[3]["match"] != false || v.Steps[3]["failed"] != "--ctstate RELATED,ESTABLISHED" || v.Steps[1]["rule"] != 1.0 {
+	if v.Out == nil || len(v.Steps) != 8 || v.Steps[4]["match"] != false || v.Steps[4]["failed"] != "--ctstate RELATED,ESTABLISHED" || v.Steps[2]["rule"] != 1.0 {
 		t.Errorf("%v", v)
 	}
 }

@@ -149,9 +149,14 @@ func (t *Text) rows(p *Packet) []row {
 	var rows []row
 	last, lastPart := "", ""
 	dec := decider(p)
+	mapping := "" // what NAT did in the rule whose step follows
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		if s.Kind == trace.KindRule && !s.Match && t.Show == ShowMatched {
+			continue
+		}
+		if s.Kind == trace.KindNAT && ofRule(p.Steps[i+1:]) {
+			mapping = join(s.Text, values(s))
 			continue
 		}
 		r := row{hook: s.Hook, part: s.Table}
@@ -165,6 +170,9 @@ func (t *Text) rows(p *Packet) []row {
 			r.hook, r.part = "answer", ""
 		}
 		t.fill(&r, s)
+		if mapping != "" {
+			r.note, mapping = join(r.note, mapping), ""
+		}
 		if s == dec {
 			r.note = join(r.note, "decided here")
 			r.noteCol = red
@@ -224,7 +232,10 @@ func (t *Text) fill(r *row, s *trace.Step) {
 				r.text = "DROP"
 			}
 		}
-		if s.Kind == trace.KindNAT || s.Kind == trace.KindHook {
+		switch s.Kind {
+		case trace.KindNAT:
+			r.note = values(s)
+		case trace.KindHook:
 			r.note = details(s)
 		}
 	}
@@ -249,6 +260,21 @@ func ruleText(s *trace.Step) string {
 	return text
 }
 
+// ofRule reports whether the steps begin with the rule that made a mapping:
+// a target acts before its rule's step is written.
+func ofRule(next []trace.Step) bool {
+	return len(next) > 0 && next[0].Kind == trace.KindRule && next[0].Match && next[0].Table == "nat"
+}
+
+// values is the details of a step without their names.
+func values(s *trace.Step) string {
+	text := ""
+	for _, d := range s.Detail {
+		text = join(text, d.Value)
+	}
+	return text
+}
+
 func details(s *trace.Step) string {
 	var b strings.Builder
 	for i, d := range s.Detail {
@@ -265,8 +291,11 @@ func details(s *trace.Step) string {
 }
 
 func join(a, b string) string {
-	if a == "" {
+	switch {
+	case a == "":
 		return b
+	case b == "":
+		return a
 	}
 	return a + "; " + b
 }
