@@ -64,6 +64,9 @@ func (m maker) rules(f int, trace bool) string {
 			}
 			s := spot{f: f, table: t.name, hook: c, below: user}
 			lines = append(lines, m.chain(c, s, m.weighted(25, 30, 20, 15, 10))...)
+			if t.name == "nat" && c == "POSTROUTING" && m.percent(50) {
+				lines = append(lines, "-A POSTROUTING -o wan0 -j MASQUERADE")
+			}
 			for i, u := range user {
 				fmt.Fprintf(&b, ":%s - [0:0]\n", u)
 				s.user, s.below = true, user[i+1:]
@@ -98,23 +101,28 @@ func (m maker) chain(name string, s spot, n int) (lines []string) {
 // rule makes one rule, without its chain.
 func (m maker) rule(s spot) string {
 	target, needs := m.target(s)
+	// A translation that nearly nothing reaches tests nearly nothing.
+	rare := 1
+	if s.table == "nat" && m.percent(70) {
+		rare = 5
+	}
 	var parts []string
 	add := func(format string, a ...any) { parts = append(parts, fmt.Sprintf(format, a...)) }
 
 	proto := needs
-	if proto == "" && m.percent(45) {
+	if proto == "" && m.percent(45/rare) {
 		proto = oneOf(m.dice, "tcp", "tcp", "udp", "udp", "icmp", "253", "esp", "gre", "udplite", "sctp")
 	}
 	if proto == "icmp" && s.f == 1 {
 		proto = "ipv6-icmp"
 	}
-	if m.percent(25) {
+	if m.percent(25 / rare) {
 		add("%s-s %s", m.not(), m.network(s.f))
 	}
-	if m.percent(25) {
+	if m.percent(25 / rare) {
 		add("%s-d %s", m.not(), m.network(s.f))
 	}
-	if m.percent(20) && (s.user || !s.at("OUTPUT", "POSTROUTING")) {
+	if m.percent(20/rare) && (s.user || !s.at("OUTPUT", "POSTROUTING")) {
 		add("%s-i %s", m.not(), m.device())
 	}
 	if m.percent(20) && (s.user || !s.at("PREROUTING", "INPUT")) {
@@ -132,13 +140,18 @@ func (m maker) rule(s spot) string {
 	if s.f == 0 && m.percent(3) {
 		add("%s-f", m.not())
 	}
-	if !inverted && proto != "" && m.percent(65) {
+	if !inverted && proto != "" && m.percent(65/rare) {
 		if x := m.protocolMatch(s, proto); x != "" {
 			add("%s", x)
 		}
 	}
-	for range m.weighted(45, 40, 12, 3) {
-		add("%s", m.match(s))
+	for range m.weighted(45*rare, 40, 12, 3) {
+		// iptables takes the options of one extension once a rule when
+		// another one in between shares them.
+		x := m.match(s)
+		if !strings.Contains(strings.Join(parts, " ")+" ", "-m "+strings.Fields(x)[1]+" ") {
+			add("%s", x)
+		}
 	}
 	// What ends a packet's life does so for some packets only.
 	if strings.HasPrefix(target, "-j DROP") || strings.HasPrefix(target, "-j REJECT") {

@@ -10,7 +10,7 @@ import (
 
 // TestLinuxLoadsEveryRuleSet feeds many rule sets to iptables-legacy-restore.
 func TestLinuxLoadsEveryRuleSet(t *testing.T) {
-	n := 400
+	n := 300
 	if testing.Short() {
 		n = 50
 	}
