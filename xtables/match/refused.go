@@ -19,7 +19,6 @@ func Refused() []xtables.MatchExt {
 		{"time", "the match of the time of day is not implemented", xtables.Both},
 		{"devgroup", "interfaces have no group in weir", xtables.Both},
 		{"helper", "the match of connection helpers is not implemented", xtables.Both},
-		{"ipcomp", "the match of compressed payload is not implemented", xtables.Both},
 		{"ipvs", "weir has no virtual servers", xtables.Both},
 		{"l2tp", "the match of L2TP is not implemented", xtables.Both},
 		{"nfacct", "there are no accounting objects (nfacct)", xtables.Both},

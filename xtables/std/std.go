@@ -33,6 +33,7 @@ func Matches() []xtables.MatchExt {
 		match.HL(),
 		match.ICMP(),
 		match.ICMP6(),
+		match.IPComp(),
 		match.Iprange(),
 		match.IPv6Header(),
 		match.Length(),
