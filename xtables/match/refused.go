@@ -16,7 +16,6 @@ func Refused() []xtables.MatchExt {
 		{"connlabel", "connection labels are not implemented", xtables.Both},
 		{"connlimit", "limits of parallel connections are not implemented", xtables.Both},
 		{"hashlimit", "limits by address are not implemented", xtables.Both},
-		{"time", "the match of the time of day is not implemented", xtables.Both},
 		{"devgroup", "interfaces have no group in weir", xtables.Both},
 		{"helper", "the match of connection helpers is not implemented", xtables.Both},
 		{"ipvs", "weir has no virtual servers", xtables.Both},

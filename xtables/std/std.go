@@ -55,6 +55,7 @@ func Matches() []xtables.MatchExt {
 		match.String(),
 		match.TCP(),
 		match.TCPMSS(),
+		match.Time(),
 		match.TOS(),
 		match.TTL(),
 		match.U32(),
