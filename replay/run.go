@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -197,9 +198,14 @@ func (r *Runner) run(b *batch) error {
 	return nil
 }
 
-// connText is what connection tracking made of a packet. A connection that was
-// never confirmed is gone by now; only the walk still knows its number.
+// connText is what connection tracking made of a packet; empty if the packet
+// never came so far. A connection that was never confirmed is gone by now; only
+// the walk still knows its number.
 func connText(ref conntrack.Ref, steps []trace.Step) string {
+	i := slices.IndexFunc(steps, func(s trace.Step) bool { return s.Kind == trace.KindConntrack })
+	if i < 0 {
+		return ""
+	}
 	s := ref.State().String()
 	if ref.Conn == nil {
 		return s
@@ -207,14 +213,9 @@ func connText(ref conntrack.Ref, steps []trace.Step) string {
 	if ref.Conn.Seq != 0 {
 		return s + " #" + strconv.FormatUint(ref.Conn.Seq, 10)
 	}
-	for i := range steps {
-		if steps[i].Kind != trace.KindConntrack {
-			continue
-		}
-		for _, d := range steps[i].Detail {
-			if d.Key == "conn" {
-				return s + " #" + d.Value + ", never confirmed"
-			}
+	for _, d := range steps[i].Detail {
+		if d.Key == "conn" {
+			return s + " #" + d.Value + ", never confirmed"
 		}
 	}
 	return s

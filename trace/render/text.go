@@ -150,12 +150,13 @@ func (t *Text) rows(p *Packet) []row {
 	last, lastPart := "", ""
 	dec := decider(p)
 	mapping := "" // what NAT did in the rule whose step follows
-	for i := range p.Steps {
-		s := &p.Steps[i]
+	steps := arrange(p.Steps)
+	for i := range steps {
+		s := steps[i]
 		if s.Kind == trace.KindRule && !s.Match && t.Show == ShowMatched {
 			continue
 		}
-		if s.Kind == trace.KindNAT && ofRule(p.Steps[i+1:]) {
+		if s.Kind == trace.KindNAT && ofRule(steps[i+1:]) {
 			mapping = join(s.Text, values(s))
 			continue
 		}
@@ -260,9 +261,32 @@ func ruleText(s *trace.Step) string {
 	return text
 }
 
+// arrange puts the rule that made the machine answer in front of the answer: a
+// target acts before its rule's step is written.
+func arrange(steps []trace.Step) []*trace.Step {
+	list := make([]*trace.Step, len(steps))
+	for i := range steps {
+		list[i] = &steps[i]
+	}
+	for i, s := range list {
+		if s.Kind != trace.KindEmit {
+			continue
+		}
+		for j := i + 1; j < len(list); j++ {
+			if r := list[j]; r.Kind == trace.KindRule && r.Match && r.Target == "REJECT" {
+				copy(list[i+1:j+1], list[i:j])
+				list[i] = r
+				break
+			}
+		}
+		break
+	}
+	return list
+}
+
 // ofRule reports whether the steps begin with the rule that made a mapping:
 // a target acts before its rule's step is written.
-func ofRule(next []trace.Step) bool {
+func ofRule(next []*trace.Step) bool {
 	return len(next) > 0 && next[0].Kind == trace.KindRule && next[0].Match && next[0].Table == "nat"
 }
 
