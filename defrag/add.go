@@ -133,15 +133,17 @@ func chainCut(d []byte) bool {
 // insert files a fragment. Linux: ip_frag_queue, nf_ct_frag6_queue.
 func (q *Queue) insert(d *datagram, p *packet.Packet, f *frag) (Status, Cause) {
 	four := d.key.fam == packet.IPv4
-	// bad drops the fragment; IPv4 gives up the datagram with it.
+	deliver6 := !four && d.key.user == Deliver
+	// bad drops the fragment; all but IPv6 conntrack give up the datagram
+	// with it.
 	bad := func(c Cause) (Status, Cause) {
-		if four || len(d.pieces) == 0 {
+		if four || deliver6 || len(d.pieces) == 0 {
 			q.kill(d)
 		}
 		return Dropped, c
 	}
 	if !four && f.end > 65535 {
-		return bad(BadLength)
+		return Dropped, BadLength
 	}
 	if !f.more {
 		if f.end < d.length || d.last && f.end != d.length {
@@ -150,11 +152,11 @@ func (q *Queue) insert(d *datagram, p *packet.Packet, f *frag) (Status, Cause) {
 		d.last, d.length = true, f.end
 	} else {
 		if f.end&7 != 0 {
-			if !four {
+			switch {
+			case deliver6:
+				return Dropped, OddLength
+			case !four:
 				q.kill(d)
-				if d.key.user == Deliver {
-					return Dropped, OddLength
-				}
 				return PassedOn, NoCause
 			}
 			f.end &^= 7

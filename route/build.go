@@ -182,6 +182,9 @@ func (t *Table) plant(list []Route, four bool, tables ...int) *trie {
 		if r.Dev == nil && r.Via.IsValid() {
 			r.Dev = deviceFor(list, r.Via)
 		}
+		if r.Dev == nil && !four {
+			r.Dev = t.lo // where Linux puts IPv6 routes that refuse
+		}
 		if !four && r.Metric == 0 && r.Type != Local && r.Type != Anycast {
 			r.Metric = 1024 // IP6_RT_PRIO_USER
 		}

@@ -149,9 +149,10 @@ func (c *cutter) next(n int) {
 		binary.BigEndian.PutUint16(d[4:], uint16(len(d)-40))
 	}
 	c.at += n
-	f := packet.Packet{Data: d, Family: src.Family, Link: src.Link}
+	f := &c.r.piece
+	*f = packet.Packet{Data: d, Family: src.Family, Link: src.Link}
 	f.Reparse()
-	c.fate = c.r.transmit(c.p, &f)
+	c.fate = c.r.transmit(c.p, f)
 }
 
 // unfragmentable is the length of the headers that go into every fragment of

@@ -58,6 +58,7 @@ type Router struct {
 	top    passage
 	loop   []*passage // packets in lo
 	arena  []byte
+	piece  packet.Packet // the fragment being sent
 	expire func(*defrag.Expired)
 }
 
