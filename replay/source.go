@@ -20,8 +20,6 @@ type Item struct {
 	// In is an interface of the machine, or machine.Local.
 	In   string
 	Link packet.Link
-	// Mark is the mark of a local packet.
-	Mark uint32
 	// Data is valid until the next call.
 	Data []byte
 }
@@ -190,7 +188,7 @@ func (l *Lines) Add(p *line.Packet) {
 	}
 	t += int64(p.After)
 	for _, d := range p.Data {
-		l.items = append(l.items, Item{N: len(l.items) + 1, Time: t, In: p.In, Link: p.Link, Mark: p.Mark, Data: d})
+		l.items = append(l.items, Item{N: len(l.items) + 1, Time: t, In: p.In, Link: p.Link, Data: d})
 	}
 }
 

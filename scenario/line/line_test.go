@@ -117,10 +117,6 @@ func TestTimeAndLink(t *testing.T) {
 	if err != nil || p.After != 2500*time.Millisecond || !p.Link.HasMAC || p.Link.Src[5] != 1 || p.Link.Type != packet.ToBroadcast {
 		t.Errorf("%+v %v", p, err)
 	}
-	p, err = Parse("local udp 192.0.2.1:1 > 192.0.2.2:2 mark=0x10")
-	if err != nil || p.Mark != 16 {
-		t.Errorf("%+v %v", p, err)
-	}
 }
 
 func TestErrorsHaveAColumn(t *testing.T) {
@@ -145,7 +141,6 @@ func TestErrorsHaveAColumn(t *testing.T) {
 		{"lan0 icmp 192.0.2.1 > 192.0.2.2 port-unreachable [udp 192.0.2.1:1 > 192.0.2.2:x]", 69, `"192.0.2.2:x" is not an address with a port`},
 		{"lan0 udp 192.0.2.1:1 > 192.0.2.2:2 frag=7:9:more", 41, `"7:9:more" is neither ID:OFFSET:more nor ID:OFFSET:last (OFFSET in bytes, a multiple of 8) nor ID/SIZE`},
 		{"lan0 raw 45zz", 10, `"45zz" is not a row of hex bytes`},
-		{"lan0 udp 192.0.2.1:1 > 192.0.2.2:2 mark=7", 1, "mark= goes with local only: a packet arrives without a mark"},
 		{`lan0 udp 192.0.2.1:1 > 192.0.2.2:2 data="x`, 36, "a quotation without an end"},
 		{"lan0 icmp 192.0.2.1 > 192.0.2.2", 1, "icmp needs a message: echo, echo-reply, port-unreachable, …, or TYPE/CODE"},
 		{"lan0 udp [2001:db8::1]:1 > [2001:db8::2]:2 df", 44, "IPv6 has no df: nobody but the sender cuts"},

@@ -20,8 +20,6 @@ type Packet struct {
 	// machine sends.
 	In   string
 	Link packet.Link
-	// Mark is the mark that a local packet's socket carries (SO_MARK).
-	Mark uint32
 	// Data is the IP packets, in order.
 	Data [][]byte
 }
@@ -128,9 +126,6 @@ func Parse(text string) (*Packet, error) {
 	if s, err = parseSpec(ws, end, p); err != nil {
 		return nil, err
 	}
-	if p.Mark != 0 && p.In != "local" {
-		return nil, errorf(1, "mark= goes with local only: a packet arrives without a mark")
-	}
 	p.Data, err = s.build()
 	if err != nil {
 		return nil, err
@@ -189,10 +184,6 @@ func (p *Packet) linkWord(w word) (bool, error) {
 		}
 		p.Link.Type = t
 		return true, nil
-	case "mark":
-		n, err := v.number(32)
-		p.Mark = uint32(n)
-		return true, err
 	}
 	return false, nil
 }
