@@ -1,7 +1,7 @@
 package nat
 
 import (
-	"net"
+	"net/netip"
 	"strconv"
 
 	"weir/conntrack"
@@ -15,12 +15,12 @@ func sideText(t *conntrack.Tuple, m Manip) string {
 	if m == Destination {
 		a, p = t.Dst, t.DstL4
 	}
-	ip := a.IP(t.L3).String()
+	ip := a.IP(t.L3)
 	switch t.Proto {
 	case packet.TCP, packet.UDP, packet.UDPLite, packet.SCTP:
-		return net.JoinHostPort(ip, strconv.Itoa(int(p)))
+		return netip.AddrPortFrom(ip, p).String()
 	case packet.ICMP, packet.ICMPv6:
-		return ip + " id " + strconv.Itoa(int(t.SrcL4))
+		return ip.String() + " id " + strconv.Itoa(int(t.SrcL4))
 	}
-	return ip
+	return ip.String()
 }
