@@ -36,6 +36,7 @@ var quiet = [][2]string{
 	{"net.ipv6.conf.default.dad_transmits", "0"},
 	{"net.ipv6.conf.default.addr_gen_mode", "1"},
 	{"net.ipv6.conf.all.forwarding", "1"},
+	{"net.ipv6.auto_flowlabels", "0"}, // a hash with a random key
 	{"net.netfilter.nf_conntrack_acct", "1"},
 }
 

@@ -1,0 +1,174 @@
+package linuxdiff
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"weir/internal/gen"
+	"weir/internal/kernel"
+	"weir/packet"
+)
+
+// Report is the outcome of one scenario.
+type Report struct {
+	Case *gen.Case
+	// Packets is how many were compared.
+	Packets int
+	// Diff is the first difference, nil if there is none.
+	Diff *Difference
+}
+
+// Runner compares scenarios one after the other. It keeps a namespace as long
+// as the interfaces stay the same. One goroutine at a time.
+type Runner struct {
+	// Reasons compares the lines of nf_conntrack_log_invalid too.
+	Reasons bool
+
+	k       *kernel.Kernel
+	machine gen.Machine
+}
+
+// NewRunner makes a runner. It opens nothing yet.
+func NewRunner() *Runner { return &Runner{} }
+
+// Close frees the namespace.
+func (r *Runner) Close() {
+	if r.k != nil {
+		r.k.Close()
+		r.k = nil
+	}
+}
+
+// prepare makes the kernel the machine of a case, with an empty table.
+func (r *Runner) prepare(c *gen.Case, fresh bool) error {
+	same := r.k != nil && !fresh && reflect.DeepEqual(r.machine.Ifaces, c.Machine.Ifaces) && reflect.DeepEqual(r.machine.Routes, c.Machine.Routes)
+	for k := range r.machine.Sysctl {
+		// A setting that only the machine before had cannot be taken back.
+		if _, ok := c.Machine.Sysctl[k]; !ok {
+			same = false
+		}
+	}
+	if !same {
+		r.Close()
+		cfg := c.Machine.Config()
+		cfg.Rules4, cfg.Rules6 = c.Rules4, c.Rules6
+		k, err := kernel.New(cfg)
+		if err != nil {
+			return err
+		}
+		r.k, r.machine = k, c.Machine
+		return nil
+	}
+	if err := r.k.Sysctl(c.Machine.Sysctl); err != nil {
+		return err
+	}
+	if err := r.k.Reload(c.Rules4, c.Rules6); err != nil {
+		return err
+	}
+	return r.k.Flush()
+}
+
+// Scenario generates a case and compares up to n packets of it.
+func (r *Runner) Scenario(seed uint64, n int) (Report, error) {
+	g := gen.New(seed, gen.Options{})
+	left := n
+	return r.run(&g.Case, false, func() (gen.Packet, bool) {
+		if left == 0 {
+			return gen.Packet{}, false
+		}
+		left--
+		return g.Next(), true
+	}, g.Observe)
+}
+
+// Replay compares the packets of a case in a namespace of its own.
+func (r *Runner) Replay(c *gen.Case) (Report, error) { return r.replay(c, true) }
+
+func (r *Runner) replay(c *gen.Case, fresh bool) (Report, error) {
+	list := c.Packets
+	return r.run(c, fresh, func() (p gen.Packet, ok bool) {
+		if len(list) == 0 {
+			return p, false
+		}
+		p, list = list[0], list[1:]
+		return p, true
+	}, func([]kernel.Output) {})
+}
+
+// run compares packet by packet until next has no more.
+func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), observe func([]kernel.Output)) (Report, error) {
+	rep := Report{Case: c}
+	if err := r.prepare(c, fresh); err != nil {
+		return rep, fmt.Errorf("seed %d: %w", c.Seed, err)
+	}
+	w, err := newSubject(c)
+	if err != nil {
+		return rep, fmt.Errorf("seed %d: %w", c.Seed, err)
+	}
+	before, err := r.k.Stats()
+	if err != nil {
+		return rep, err
+	}
+	for {
+		p, ok := next()
+		if !ok {
+			break
+		}
+		var res kernel.Result
+		if p.In == gen.Local {
+			res, err = r.k.SendLocal(p.Data, 0)
+		} else {
+			res, err = r.k.Inject(p.In, p.Data)
+		}
+		if err != nil {
+			return rep, fmt.Errorf("seed %d: packet %d: %w", c.Seed, rep.Packets, err)
+		}
+		observe(res.Out)
+		rep.Packets++
+		if res.Refused != nil && len(res.Trace) == 0 && len(res.Out) == 0 {
+			continue // the socket refused it, no hook saw it
+		}
+		w.steer.follow(res.Events)
+		got := w.run(p, time.Now().UnixNano())
+		if d := packetDifference(p.Data, &res, &got, w.events, r.Reasons); d != nil {
+			d.Packet = rep.Packets - 1
+			rep.Diff = d
+			return rep, nil
+		}
+	}
+	rep.Diff, err = r.final(w, before)
+	if rep.Diff != nil {
+		rep.Diff.Packet = rep.Packets
+	}
+	return rep, err
+}
+
+// final compares what both sides know at the end.
+func (r *Runner) final(w *subject, before kernel.Stats) (*Difference, error) {
+	entries, err := r.k.Dump()
+	if err != nil {
+		return nil, err
+	}
+	w.now = max(w.now, time.Now().UnixNano())
+	if d := sameTable(entries, w.dump()); d != nil {
+		return d, nil
+	}
+	for _, f := range []struct {
+		what   string
+		family packet.Family
+	}{{"counters4", packet.IPv4}, {"counters6", packet.IPv6}} {
+		text, err := r.k.Save(f.family == packet.IPv6)
+		if err != nil {
+			return nil, err
+		}
+		if d := sameCounters(f.what, text, w.counters(f.family)); d != nil {
+			return d, nil
+		}
+	}
+	after, err := r.k.Stats()
+	if err != nil {
+		return nil, err
+	}
+	return sameStats(before, after, w.m.Conntrack().Stats()), nil
+}

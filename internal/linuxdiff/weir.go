@@ -1,0 +1,182 @@
+package linuxdiff
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+
+	"weir/conntrack"
+	"weir/engine"
+	"weir/iface"
+	"weir/internal/gen"
+	"weir/internal/kernel"
+	"weir/packet"
+	"weir/route"
+)
+
+// subject is weir as a machine of a case.
+type subject struct {
+	m      *engine.Machine
+	steer  *steer
+	events []kernel.Event
+	now    int64
+}
+
+// newSubject builds weir's machine.
+func newSubject(c *gen.Case) (*subject, error) {
+	s := &subject{steer: &steer{spare: engine.NewRand(c.Seed)}}
+	cfg := engine.Config{
+		Rules4: engine.Text{Name: "rules.v4", Text: []byte(c.Rules4)},
+		Rules6: engine.Text{Name: "rules.v6", Text: []byte(c.Rules6)},
+		Sysctl: maps.Clone(c.Machine.Sysctl),
+		Seed:   c.Seed, Rand: s.steer,
+	}
+	// What the kernel machine is set to beside what the case says.
+	for k, v := range map[string]string{
+		"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1",
+		"net.netfilter.nf_conntrack_acct": "1",
+	} {
+		if _, ok := cfg.Sysctl[k]; !ok {
+			cfg.Sysctl[k] = v
+		}
+	}
+	byName := map[string]*iface.Iface{}
+	for n, i := range c.Machine.Ifaces {
+		f := &iface.Iface{Index: n + 2, Name: i.Name, MTU: i.MTU}
+		for _, a := range i.Addrs {
+			f.Addrs = append(f.Addrs, iface.Addr{Prefix: a, Secondary: secondary(f.Addrs, a)})
+		}
+		byName[i.Name] = f
+		cfg.Ifaces = append(cfg.Ifaces, f)
+	}
+	types := map[string]route.Type{
+		"": route.Unicast, "blackhole": route.Blackhole, "unreachable": route.Unreachable, "prohibit": route.Prohibit,
+	}
+	for _, r := range c.Machine.Routes {
+		cfg.Routes = append(cfg.Routes, route.Route{To: r.To, Via: r.Via, Dev: byName[r.Dev], Type: types[r.Type]})
+	}
+	m, errs := engine.New(cfg)
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("weir refuses the machine: %w", errors.Join(errs...))
+	}
+	s.m = m
+	m.Conntrack().OnEvent(func(e conntrack.Event) {
+		entry := entryOf(&e.Conn, e.Time)
+		if e.HasCounters {
+			entry.Counters = countersOf(&e.Counters)
+		}
+		s.events = append(s.events, kernel.Event{Type: kernel.EventType(e.Kind), Entry: entry})
+	})
+	return s, nil
+}
+
+// secondary says that an IPv4 subnet has an address already.
+func secondary(have []iface.Addr, p netip.Prefix) bool {
+	for _, a := range have {
+		if p.Addr().Is4() && a.Prefix.Masked() == p.Masked() {
+			return true
+		}
+	}
+	return false
+}
+
+// run gives weir one packet.
+func (s *subject) run(p gen.Packet, now int64) engine.Result {
+	s.now = max(s.now, now)
+	s.events = s.events[:0]
+	data := append([]byte(nil), p.Data...)
+	if p.In == gen.Local {
+		return s.m.Send(data, nil, s.now)
+	}
+	return s.m.Receive(s.m.Ifaces().Name(p.In), packet.Link{}, data, s.now)
+}
+
+// dump is weir's connection table.
+func (s *subject) dump() (list []kernel.Entry) {
+	tb := s.m.Conntrack()
+	tb.Each(s.now, func(c *conntrack.Conn) bool {
+		e := entryOf(c, s.now)
+		if n := tb.Counters(c); n != nil {
+			e.Counters = countersOf(n)
+		}
+		list = append(list, e)
+		return true
+	})
+	return list
+}
+
+// entryOf is a connection in the words of the kernel's messages.
+func entryOf(c *conntrack.Conn, now int64) kernel.Entry {
+	e := kernel.Entry{
+		Orig: tupleOf(&c.Tuple[conntrack.Original]), Reply: tupleOf(&c.Tuple[conntrack.Reply]),
+		Status: uint32(c.Status), Mark: c.Mark, Timeout: uint32(c.Expires(now) / 1e9),
+	}
+	if e.Orig.Zone == e.Reply.Zone {
+		e.Zone, e.Orig.Zone, e.Reply.Zone = e.Orig.Zone, 0, 0
+	}
+	if t := c.TCP(); t != nil {
+		e.State = uint8(t.State)
+		for d := range t.Side {
+			e.WScale[d], e.Flags[d] = t.Side[d].Scale, uint8(t.Side[d].Flags)
+		}
+	}
+	if t := c.SCTP(); t != nil {
+		e.State = uint8(t.State)
+	}
+	return e
+}
+
+func tupleOf(t *conntrack.Tuple) kernel.Tuple {
+	return kernel.Tuple{
+		Src: t.Src.IP(t.L3), Dst: t.Dst.IP(t.L3), Proto: t.Proto,
+		SrcPort: t.SrcL4, DstPort: t.DstL4, Zone: t.Zone,
+	}
+}
+
+func countersOf(c *[2]conntrack.Counter) [2]kernel.Counter {
+	return [2]kernel.Counter{kernel.Counter(c[0]), kernel.Counter(c[1])}
+}
+
+// steer is weir's source of random choices: what the kernel chose, where that
+// is known and possible, else a seeded one.
+type steer struct {
+	wanted []uint16 // ports and ids that the kernel chose for this packet
+	spare  *engine.Rand
+}
+
+// follow takes the kernel's choices from the events of a packet. The
+// destination side is searched before the source side.
+func (s *steer) follow(events []kernel.Event) {
+	s.wanted = s.wanted[:0]
+	for _, e := range events {
+		if e.Type != kernel.EventNew {
+			continue
+		}
+		o, r := e.Entry.Orig, e.Entry.Reply
+		if o.DstPort != r.SrcPort && o.Proto != 1 && o.Proto != 58 {
+			s.wanted = append(s.wanted, r.SrcPort)
+		}
+		switch {
+		case o.Proto == 1 || o.Proto == 58:
+			s.wanted = append(s.wanted, r.SrcPort) // the id
+		default:
+			s.wanted = append(s.wanted, r.DstPort)
+		}
+	}
+}
+
+// Uint32 implements hook.Rand.
+func (s *steer) Uint32() uint32 { return s.spare.Uint32() }
+
+// PortOffset implements hook.Rand. A wanted port outside the range is not
+// taken: the difference shows that weir searches elsewhere than Linux.
+func (s *steer) PortOffset(lo, size uint32) uint32 {
+	for i, p := range s.wanted {
+		if uint32(p) >= lo && uint32(p)-lo < size {
+			s.wanted = append(s.wanted[:i:i], s.wanted[i+1:]...)
+			return uint32(p) - lo
+		}
+	}
+	return s.spare.PortOffset(lo, size)
+}
