@@ -156,7 +156,7 @@ func (r *Router) carry(t *hook.Traversal, way func(*passage) Fate) Fate {
 	}
 	r.now = t.Now
 	p := &r.top
-	*p = passage{t: t, top: true}
+	p.t, p.opt, p.top, p.keep, p.attached, p.direct, p.noRoute = t, options{}, true, false, false, false, false
 	r.active = append(r.active, p)
 	f := way(p)
 	r.active = r.active[:len(r.active)-1]

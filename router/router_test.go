@@ -300,36 +300,54 @@ func BenchmarkForward(b *testing.B) {
 	}
 }
 
-// FuzzReceive: no bytes make the router panic, and no drop is without a
-// reason.
+// FuzzReceive: no packets, one after the other, make the router panic, and no
+// drop is without a reason. The input is packets with their lengths before
+// them.
 func FuzzReceive(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 1))
-	for range 20 {
-		f.Add(randomV4(r), uint8(0))
-		f.Add(randomV6(r), uint8(1))
-		for _, d := range randomFragments(r, 7) {
-			f.Add(d, uint8(2))
+	join := func(list ...[]byte) (b []byte) {
+		for _, d := range list {
+			b = append(binary.BigEndian.AppendUint16(b, uint16(len(d))), d...)
 		}
+		return b
 	}
-	plain := newModel(f, map[string]string{"net.ipv4.conf.all.accept_source_route": "1", "net.ipv4.icmp_echo_ignore_broadcasts": "0"}, nil)
-	whole := newModel(f, nil, defragHooks)
+	for range 20 {
+		f.Add(join(randomV4(r), randomV4(r)), uint8(0))
+		f.Add(join(randomV6(r)), uint8(1))
+		f.Add(join(randomFragments(r, 7)...), uint8(2))
+	}
 	f.Fuzz(func(t *testing.T, data []byte, how uint8) {
-		// Headers whose checksum is wrong would stop at the door.
-		if len(data) >= 20 && data[0]>>4 == 4 && int(data[0]&15)*4 <= len(data) && data[0]&15 >= 5 {
-			binary.BigEndian.PutUint16(data[10:], packet.IPv4HeaderChecksum(data[:int(data[0]&15)*4]))
+		sysctl := map[string]string{}
+		var hooks func(*model) []hook.Entry
+		if how&4 != 0 {
+			sysctl["net.ipv4.conf.all.accept_source_route"] = "1"
+			sysctl["net.ipv4.icmp_echo_ignore_broadcasts"] = "0"
 		}
-		for _, m := range []*model{plain, whole} {
+		if how&8 != 0 {
+			hooks = defragHooks
+		}
+		m := newModel(t, sysctl, hooks)
+		dev := testDevs[int(how&3)%len(testDevs)].name
+		for len(data) > 2 {
+			n := min(int(binary.BigEndian.Uint16(data)), len(data)-2)
+			d := append([]byte(nil), data[2:2+n]...)
+			data = data[2+n:]
+			// Headers whose checksum is wrong would stop at the door.
+			if len(d) >= 20 && d[0]>>4 == 4 && int(d[0]&15)*4 <= len(d) && d[0]&15 >= 5 {
+				binary.BigEndian.PutUint16(d[10:], packet.IPv4HeaderChecksum(d[:int(d[0]&15)*4]))
+			}
 			m.now += 1e6
-			if f, _ := m.inject(testDevs[int(how)%len(testDevs)].name, data); f == Dropped && m.last.Why == hook.NoReason {
-				t.Fatalf("dropped without a reason: %x", data)
+			if f, _ := m.inject(dev, d); f == Dropped && m.last.Why == hook.NoReason {
+				t.Fatalf("dropped without a reason: %x", d)
 			}
 			var pk packet.Packet
-			if packet.Parse(append([]byte(nil), data...), &pk) == nil {
+			if packet.Parse(d, &pk) == nil {
 				tr := hook.Traversal{Pkt: &pk, Env: &m.env, Now: m.now}
 				if m.r.Send(&tr) == Dropped && tr.Why == hook.NoReason {
-					t.Fatalf("sent packet dropped without a reason: %x", data)
+					t.Fatalf("sent packet dropped without a reason: %x", d)
 				}
 			}
 		}
+		m.r.Tick(m.now + 100e9)
 	})
 }
