@@ -3,6 +3,7 @@ package engine_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"weir/engine"
 	"weir/iface"
@@ -42,7 +43,7 @@ COMMIT
 		for _, o := range r.Out {
 			link[o.Dev.Name] <- append([]byte(nil), o.Data...)
 		}
-		fmt.Println(in.Name, r.Verdict, r.Reason)
+		fmt.Println(strings.TrimSpace(fmt.Sprint(in.Name, " ", r.Verdict, " ", r.Reason)))
 	}
 	pass(lan, udp("192.0.2.10", "198.51.100.1", 4000, 53)) // out, masqueraded
 	fmt.Println("  wan0 sees", addrs(<-link["wan0"]))
