@@ -41,7 +41,7 @@ func (r *ruleReader) find() *xtables.Chain {
 		for _, c := range t.chains {
 			near = append(near, c.Name)
 		}
-		r.errorf(r.chainPos, "no chain %s in table %s%s", quote(r.chain), t.name, suggest(r.chain, near))
+		r.errorf(r.chainPos, "no chain %s in table %s%s", quote(r.chain), t.name, suggest("", r.chain, near))
 	}
 	return c
 }

@@ -14,12 +14,12 @@ func (r *ruleReader) global(g *global, w xtables.Word, v *xtables.Word) {
 	not, notPos := r.not, r.notPos
 	r.not = false
 	if not && strings.IndexByte("psdiof", g.short) < 0 {
-		r.errorf(notPos, "--%s takes no !", g.long)
+		r.errorf(notPos, "%s takes no !", w.Text)
 	}
 	if v == nil && g.args == xtables.OneArg {
 		a, ok := r.next()
 		if !ok {
-			r.errorf(w.Pos, "--%s needs an argument", g.long)
+			r.errorf(w.Pos, "%s needs an argument", w.Text)
 			return
 		}
 		v = &a
@@ -29,8 +29,12 @@ func (r *ruleReader) global(g *global, w xtables.Word, v *xtables.Word) {
 		if kind == 'g' {
 			kind = 'j'
 		}
+		if kind == 'j' && g.short == 'g' && strings.IndexByte(r.seen, kind) >= 0 {
+			r.errorf(w.Pos, "a rule has one -j or one -g")
+			return
+		}
 		if strings.IndexByte(r.seen, kind) >= 0 {
-			r.errorf(w.Pos, "--%s stands twice", g.long)
+			r.errorf(w.Pos, "%s cannot stand in a rule twice", w.Text)
 			return
 		}
 		r.seen += string(rune(kind))
@@ -53,7 +57,7 @@ func (r *ruleReader) global(g *global, w xtables.Word, v *xtables.Word) {
 		r.base.Out, r.outPos = r.device(*v), w.Pos
 	case 'f':
 		if r.p.family.Len() == 16 {
-			r.errorf(w.Pos, "--fragments does not exist for IPv6; -m frag looks at fragments")
+			r.errorf(w.Pos, "-f does not exist for IPv6; -m frag looks at fragments")
 		}
 		r.given(xtables.TestFragment, not)
 	case 'm':
@@ -70,12 +74,12 @@ func (r *ruleReader) global(g *global, w xtables.Word, v *xtables.Word) {
 		r.errorf(w.Pos, "-t cannot stand in a rule file: the *%s line above says the table", r.p.cur.name)
 	case 'v', 'M': // say more, where modprobe is: of no consequence for what is loaded
 	case 'n', 'x', '0':
-		r.errorf(w.Pos, "--%s belongs to --list", g.long)
+		r.errorf(w.Pos, "%s belongs to --list", w.Text)
 	case 'w', 'W':
-		r.errorf(w.Pos, "--%s cannot stand in a rule file", g.long)
+		r.errorf(w.Pos, "%s cannot stand in a rule file", w.Text)
 		r.plain()
 	default: // L S h V
-		r.errorf(w.Pos, "--%s only prints and has no place in a rule file", g.long)
+		r.errorf(w.Pos, "%s only prints and has no place in a rule file", w.Text)
 		r.plain()
 	}
 }
@@ -166,13 +170,25 @@ func (r *ruleReader) skipOptions() {
 	}
 }
 
+// otherTool is the command for the other family.
+func (p *parser) otherTool() string {
+	if p.family.Len() == 16 {
+		return "iptables"
+	}
+	return "ip6tables"
+}
+
+// madeLater reports a chain that the rest of the table makes.
+func (p *parser) madeLater(name string) bool {
+	rest, _, _ := strings.Cut(p.rest, "\nCOMMIT")
+	rest = "\n" + rest
+	return strings.Contains(rest, "\n:"+name+" ") || strings.Contains(rest, "\n-N "+name+"\n")
+}
+
 // noExtension says more about a name that is no extension.
 func (p *parser) noExtension(name string, match bool) string {
 	var near []string
-	other := "ip6tables"
-	if p.family.Len() == 16 {
-		other = "iptables"
-	}
+	other := p.otherTool()
 	if match {
 		for _, m := range p.all.Matches {
 			if m.Name == name {
@@ -182,7 +198,7 @@ func (p *parser) noExtension(name string, match bool) string {
 				near = append(near, m.Name)
 			}
 		}
-		return suggest(name, near)
+		return suggest("", name, near)
 	}
 	for _, t := range p.all.Targets {
 		if t.Name == name {
@@ -197,7 +213,7 @@ func (p *parser) noExtension(name string, match bool) string {
 			near = append(near, c.Name)
 		}
 	}
-	return suggest(name, append(near, "ACCEPT", "DROP", "RETURN", "QUEUE"))
+	return suggest("", name, append(near, "ACCEPT", "DROP", "RETURN", "QUEUE"))
 }
 
 // jump reads -j: a verdict, a chain or an extension.
@@ -215,7 +231,13 @@ func (r *ruleReader) jump(v xtables.Word) {
 	case r.p.cur.byName[v.Text] != nil:
 		r.jumpTo(v, xtables.KindJump)
 	case t == nil:
-		r.errorf(v.Pos, "no target or chain %s%s", quote(v.Text), r.p.noExtension(v.Text, false))
+		hint := r.p.noExtension(v.Text, false)
+		if strings.HasPrefix(v.Text, "-") {
+			hint = ": iptables wants a space between the option and its value"
+		} else if r.p.madeLater(v.Text) {
+			hint = ": the chain is only made further down"
+		}
+		r.errorf(v.Pos, "no target or chain %s%s", quote(v.Text), hint)
 		r.skipOptions()
 	case t.Refuse != "":
 		r.errorf(v.Pos, "-j %s: %s", t.Name, t.Refuse)
@@ -234,7 +256,7 @@ func (r *ruleReader) jumpTo(v xtables.Word, k xtables.Kind) {
 		for _, c := range r.p.cur.chains {
 			near = append(near, c.Name)
 		}
-		r.errorf(v.Pos, "no chain %s%s", quote(v.Text), suggest(v.Text, near))
+		r.errorf(v.Pos, "no chain %s%s", quote(v.Text), suggest("", v.Text, near))
 	case c.Builtin:
 		r.errorf(v.Pos, "%s is a built-in chain: no rule can jump there", c.Name)
 	default:

@@ -31,6 +31,7 @@ type parser struct {
 	done   map[string]*xtables.Table
 	cur    *table // nil outside of a table
 
+	rest  string         // of the file, behind the line
 	words []xtables.Word // of the line
 	extra []xtables.Word // values that are a part of a word
 	rule  ruleReader
@@ -88,7 +89,7 @@ func quote(s string) string { return strconv.Quote(s) }
 func (p *parser) lines(src string) {
 	for no := 1; src != ""; no++ {
 		line, rest, ended := strings.Cut(src, "\n")
-		src = rest
+		src, p.rest = rest, rest
 		pos := xtables.Pos{File: p.file, Line: no, Col: 1}
 		if strings.HasSuffix(line, "\r") {
 			pos.Col = len(line)
@@ -132,7 +133,7 @@ func (p *parser) table(line string, pos xtables.Pos) {
 	if xtables.TablePoints(name) == 0 {
 		at := pos
 		at.Col = 2
-		p.errorf(at, "no table %s%s", quote(name), suggest(name, xtables.TableNames()))
+		p.errorf(at, "no table %s%s", quote(name), suggest("", name, xtables.TableNames()))
 		name = "filter"
 	}
 	p.cur = p.open(name, pos)

@@ -172,7 +172,7 @@ func (r *ruleReader) longOption(w xtables.Word) {
 			}
 			v = &val
 		}
-		r.global(f.global, w, v)
+		r.global(f.global, xtables.Word{Text: "--" + f.global.long, Pos: w.Pos}, v)
 	case f.opt != nil:
 		if attached {
 			r.extension(f, w, &val)
@@ -201,26 +201,28 @@ func (r *ruleReader) skipValues() {
 func (r *ruleReader) cluster(w xtables.Word) {
 	for k := 1; k < len(w.Text) && !r.skip; k++ {
 		at := w.Pos
-		at.Col += k
+		if k > 1 {
+			at.Col += k
+		}
 		f := r.short(w.Text[k])
 		if f.global == nil && f.opt == nil && r.loadProto(w.Pos) {
 			f = r.short(w.Text[k])
 		}
 		var v *xtables.Word
 		if k+1 < len(w.Text) {
-			v = &xtables.Word{Text: w.Text[k+1:], Pos: at}
-			v.Pos.Col++
+			v = &xtables.Word{Text: w.Text[k+1:], Pos: w.Pos}
+			v.Pos.Col += k + 1
 		}
 		switch {
 		case f.global != nil:
 			if f.global.args == xtables.NoArg {
-				r.global(f.global, xtables.Word{Text: w.Text, Pos: at}, nil)
+				r.global(f.global, xtables.Word{Text: "-" + w.Text[k:k+1], Pos: at}, nil)
 				continue
 			}
 			if v != nil && strings.IndexByte("psdjio", f.global.short) >= 0 {
 				v = &w // iptables looks at the whole word
 			}
-			r.global(f.global, xtables.Word{Text: w.Text, Pos: at}, v)
+			r.global(f.global, xtables.Word{Text: "-" + w.Text[k:k+1], Pos: at}, v)
 			return
 		case f.opt != nil:
 			if f.opt.Args == xtables.NoArg {
@@ -350,13 +352,13 @@ func matchName(proto string) string {
 // name is near.
 func (r *ruleReader) hint(name string) string {
 	var protos, owners, near []string
+	other := ""
 	for _, m := range r.p.all.Matches {
-		if !m.Families.Has(r.p.family) {
-			continue
-		}
 		for _, o := range m.Options {
 			switch {
 			case o.Name != name:
+			case !m.Families.Has(r.p.family):
+				other = "-m " + m.Name
 			case len(m.Protos) == 1:
 				protos = append(protos, m.Name)
 			default:
@@ -366,7 +368,11 @@ func (r *ruleReader) hint(name string) string {
 	}
 	for _, t := range r.p.all.Targets {
 		for _, o := range t.Options {
-			if o.Name == name && t.Families.Has(r.p.family) {
+			switch {
+			case o.Name != name:
+			case !t.Families.Has(r.p.family):
+				other = "-j " + t.Name
+			default:
 				owners = append(owners, "-j "+t.Name)
 			}
 		}
@@ -379,25 +385,27 @@ func (r *ruleReader) hint(name string) string {
 		return " here: it needs " + strings.Join(protos, " or ") + " before it"
 	case len(protos) > 0:
 		return " of -p " + r.proto + ": it belongs to -p " + strings.Join(protos, " or -p ")
+	case len(owners) == 0 && other != "":
+		return ": it belongs to " + other + " of " + r.p.otherTool()
 	case len(owners) > 3:
 		return ""
 	case len(owners) > 0:
 		return ": it belongs to " + strings.Join(owners, " or ") + ", which must stand before it"
 	}
 	for i := range r.p.globals {
-		near = append(near, "--"+r.p.globals[i].long)
+		near = append(near, r.p.globals[i].long)
 	}
 	for i := range r.blocks {
 		for _, o := range r.blocks[i].options() {
-			near = append(near, "--"+o.Name)
+			near = append(near, o.Name)
 		}
 	}
 	if m := r.p.matches[matchName(r.proto)]; m != nil && r.proto != "" {
 		for _, o := range m.Options {
-			near = append(near, "--"+o.Name)
+			near = append(near, o.Name)
 		}
 	}
-	return suggest("--"+name, near)
+	return suggest("--", name, near)
 }
 
 // protocol reads -p.
@@ -409,7 +417,7 @@ func (r *ruleReader) protocol(v xtables.Word) {
 		num, ok = names.Protocol(s)
 	}
 	if !ok {
-		hint := suggest(s, []string{"tcp", "udp", "icmp", "icmpv6", "ipv6-icmp", "sctp", "dccp", "gre", "esp", "ah", "all", "udplite"})
+		hint := suggest("", s, []string{"tcp", "udp", "icmp", "icmpv6", "ipv6-icmp", "sctp", "dccp", "gre", "esp", "ah", "all", "udplite"})
 		if strings.HasPrefix(s, "-") {
 			hint = ": iptables wants a space between the option and its value"
 		}

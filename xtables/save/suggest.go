@@ -5,13 +5,10 @@ import (
 	"strings"
 )
 
-// suggest is "; did you mean X?" for the name that is nearest to word, or
-// empty if none is near.
-func suggest(word string, names []string) string {
-	best, dist := "", len(word)/3+1
-	if dist > 3 {
-		dist = 3
-	}
+// suggest is "; did you mean X?" for the name that is nearest to word, with
+// prefix before it, or empty if none is near.
+func suggest(prefix, word string, names []string) string {
+	best, dist := "", min(1+len(word)/4, 3)
 	sort.Strings(names)
 	for _, n := range names {
 		if n == "" || n == word {
@@ -24,7 +21,7 @@ func suggest(word string, names []string) string {
 	if best == "" {
 		return ""
 	}
-	return "; did you mean " + best + "?"
+	return "; did you mean " + prefix + best + "?"
 }
 
 // distance counts the letters to insert, remove, replace or swap with their
