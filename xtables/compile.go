@@ -107,6 +107,9 @@ func (tb *Table) compile(r *Rule, devs map[string]uint32) op {
 		o.dst, w.dst = halves(&b.Dst)
 		o.dstMask, w.dstMask = halves(&b.DstMask)
 	}
+	if (o.srcMask|o.dstMask) != 0 && o.not&(TestSrc|TestDst) == 0 {
+		o.flags |= flagPlain
+	}
 	if w.srcMask|w.dstMask != 0 {
 		o.flags |= flagWide
 		o.wide = uint32(len(tb.wides))

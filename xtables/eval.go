@@ -147,6 +147,10 @@ func (tb *Table) run(t *hook.Traversal, v *view, pc int32) hook.Verdict {
 rules:
 	for {
 		o := &ops[pc]
+		if o.flags&flagPlain != 0 && (v.srcHi^o.src)&o.srcMask|(v.dstHi^o.dst)&o.dstMask != 0 && !tracing {
+			pc++ // what most rules fail on, without a call
+			continue
+		}
 		if o.tests != 0 {
 			if fail := tb.base(o, v, t); fail != 0 {
 				if tracing {

@@ -2,6 +2,7 @@ package xtables
 
 import (
 	"strconv"
+	"strings"
 
 	"weir/packet"
 	"weir/xtables/names"
@@ -157,7 +158,7 @@ func (t *RuleTarget) Append(b []byte) []byte {
 	default:
 		b = append(b, " -j "...)
 	}
-	b = append(b, t.Name...)
+	b = AppendWord(b, t.Name)
 	if t.Kind == KindExt {
 		b = t.Target.AppendArgs(b)
 	}
@@ -177,15 +178,32 @@ func (b *Base) appendTest(out []byte, t Test) []byte {
 	case TestDst:
 		out = appendNet(append(out, " -d "...), b.Family, b.Dst, b.DstMask)
 	case TestIn:
-		out = append(append(out, " -i "...), b.In...)
+		out = AppendWord(append(out, " -i "...), b.In)
 	case TestOut:
-		out = append(append(out, " -o "...), b.Out...)
+		out = AppendWord(append(out, " -o "...), b.Out)
 	case TestProto:
 		out = appendProto(append(out, " -p "...), b.Proto)
 	case TestFragment:
 		out = append(out, " -f"...)
 	}
 	return out
+}
+
+// AppendWord appends a name, in quotes if iptables-restore would not read it as
+// one word without. (iptables-save leaves the quotes out, and then cannot read
+// what it wrote.)
+func AppendWord(b []byte, s string) []byte {
+	if s != "" && !strings.ContainsAny(s, " \t\"") {
+		return append(b, s...)
+	}
+	b = append(b, '"')
+	for i := 0; i < len(s); i++ {
+		if s[i] == '"' || s[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, s[i])
+	}
+	return append(b, '"')
 }
 
 // appendProto appends a protocol's name, or its number.

@@ -2,6 +2,7 @@ package save
 
 import (
 	"fmt"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -68,6 +69,7 @@ func Parse(file string, src []byte, f packet.Family, list xtables.List) (*File, 
 	}
 	p.lines(string(src))
 	if len(p.errs) > 0 {
+		sort.SliceStable(p.errs, func(i, j int) bool { return before(p.errs[i], p.errs[j]) })
 		return nil, p.errs
 	}
 	rs := &xtables.Ruleset{Family: f}
@@ -77,6 +79,11 @@ func Parse(file string, src []byte, f packet.Family, list xtables.List) (*File, 
 		}
 	}
 	return &File{Name: file, Rules: rs}, nil
+}
+
+func before(a, b error) bool {
+	x, y := a.(*xtables.Error).Pos, b.(*xtables.Error).Pos
+	return x.Line < y.Line || x.Line == y.Line && x.Col < y.Col
 }
 
 func (p *parser) errorf(pos xtables.Pos, format string, a ...any) {

@@ -55,7 +55,7 @@ func write(b []byte, t *xtables.Table, counter func(*xtables.Chain, int) xtables
 			if rules {
 				b = append(appendCounter(b, counter(c, i)), ' ')
 			}
-			b = append(append(b, "-A "...), c.Name...)
+			b = xtables.AppendWord(append(b, "-A "...), c.Name)
 			b = append(r.Append(b), '\n')
 		}
 	}
