@@ -32,6 +32,7 @@ const (
 	flagWide   opFlag = 1 << iota // masks reach into the lower half
 	flagUncond                    // no test at all
 	flagDrop                      // a policy that drops
+	flagPlain                     // addresses without "!": a difference in the upper halves is a miss
 )
 
 type wide struct{ src, srcMask, dst, dstMask uint64 }
