@@ -18,6 +18,11 @@ func (r *Router) TCPReset(t *hook.Traversal) {
 		pk.Payload()[13]&packet.TCPRst != 0 || !pk.L4ChecksumOK() {
 		return
 	}
+	if pk.Family == packet.IPv4 && packet.Fold(packet.Sum(pk.Data[:pk.HeaderLen()], 0)) != 0xffff {
+		// Linux sums the header with the segment (nf_ip_checksum); it is
+		// wrong after an option was filled in on arrival.
+		return
+	}
 	src, dst := pk.Src(), pk.Dst()
 	switch {
 	case t.Route.Type == route.Broadcast, t.Route.Type == route.Multicast,
@@ -29,9 +34,8 @@ func (r *Router) TCPReset(t *hook.Traversal) {
 		if typ := r.routes.AddrType(packet.IPv4, dst, nil); typ != route.Local && typ != route.Unicast {
 			q.src = packet.Addr{}
 		}
-	} else if route.LinkScoped(src) {
-		q.out = t.In
 	}
+	// Linux does not ask for the interface of a link-local sender here.
 	if r.reflect(pk.Family) {
 		q.mark = t.Mark
 	}

@@ -167,7 +167,8 @@ func allHosts4() packet.Addr        { return packet.Addr{224, 0, 0, 1} }
 func linkLocal6(a packet.Addr) bool { return a[0] == 0xfe && a[1]&0xc0 == 0x80 }
 func unicast(f packet.Family, a packet.Addr) bool {
 	if f == packet.IPv6 {
-		return a[0] != 0xff && !a.IsZero()
+		mapped := [12]byte(a[:12]) == [12]byte{10: 0xff, 11: 0xff}
+		return a[0] != 0xff && !a.IsZero() && !mapped
 	}
 	return !multicast4(a) && !a.IsZero() && a != route.Broadcast4()
 }

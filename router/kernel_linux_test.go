@@ -279,3 +279,49 @@ func testSeed() uint64 {
 	}
 	return n
 }
+
+// TestResetLikeTheKernel compares what -j REJECT --reject-with tcp-reset sends.
+func TestResetLikeTheKernel(t *testing.T) {
+	locked(t, func(t *testing.T) {
+		var setup []string
+		for _, cmd := range []string{"iptables-legacy", "ip6tables-legacy"} {
+			for _, chain := range []string{"FORWARD", "INPUT"} {
+				setup = append(setup, cmd+" -A "+chain+" -p tcp -j REJECT --reject-with tcp-reset")
+			}
+		}
+		k := newKernel(t, nil, setup...)
+		reject := func(t *hook.Traversal) hook.Verdict {
+			proto := t.Pkt.Proto
+			if t.Pkt.Family == packet.IPv6 {
+				var ok bool
+				if proto, _, _, ok = packet.FindLastHdr(t.Pkt.Data); !ok {
+					return t.Drop(hook.ReasonHotdrop)
+				}
+			}
+			if proto != packet.TCP {
+				return hook.Accept
+			}
+			t.Env.Emit.TCPReset(t)
+			return t.Drop(hook.ReasonReject)
+		}
+		m := newModel(t, nil, func(*model) []hook.Entry {
+			return []hook.Entry{{At: hook.Forward, Fn: reject}, {At: hook.Input, Fn: reject}}
+		})
+		r := rand.New(rand.NewPCG(5, testSeed()))
+		bad, n := 0, 4000
+		if testing.Short() {
+			n = 400
+		}
+		for i := range n {
+			d := randomV4(r)
+			if i%2 == 1 {
+				d = randomV6(r)
+			}
+			if !compare(t, k, m, fmt.Sprint("packet ", i), pickOf(r, "lan0", "wan0"), d) {
+				if bad++; bad > 5 {
+					return
+				}
+			}
+		}
+	})
+}
