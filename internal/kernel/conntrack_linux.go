@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -206,7 +207,7 @@ func (k *Kernel) Flush() error {
 		return fmt.Errorf("kernel: flush: %w", err)
 	}
 	err := k.ns.do(func() error {
-		return setAll(map[string]string{"net.ipv4.route.flush": "1", "net.ipv6.route.flush": "1"})
+		return errors.Join(sysctl("net.ipv4.route.flush", "1"), sysctl("net.ipv6.route.flush", "1"))
 	})
 	if err != nil {
 		return err

@@ -20,6 +20,8 @@ type Kernel struct {
 	raw6   int
 	poll   []unix.PollFd // tuns, events, nflog
 	buf    []byte
+	// standard is what the keys of Config.Sysctl were before.
+	standard map[string]string
 }
 
 // Inject lets a packet arrive on a device, from the IP header on.

@@ -80,11 +80,15 @@ func (n *namespace) run(stdin, name string, args ...string) (string, error) {
 	return out, err
 }
 
+// sysctlPath is the file of a key. A dot inside an interface name is a slash
+// in sysctl's notation.
+func sysctlPath(key string) string {
+	return "/proc/sys/" + strings.NewReplacer(".", "/", "/", ".").Replace(key)
+}
+
 // sysctl writes one key on the thread that calls it.
 func sysctl(key, value string) error {
-	// A dot inside an interface name is a slash in sysctl's notation.
-	path := "/proc/sys/" + strings.NewReplacer(".", "/", "/", ".").Replace(key)
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	f, err := os.OpenFile(sysctlPath(key), os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("sysctl %s: %w", key, err)
 	}

@@ -5,10 +5,13 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
-	"sort"
+	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -35,6 +38,10 @@ var quiet = [][2]string{
 	{"net.ipv6.conf.default.accept_dad", "0"},
 	{"net.ipv6.conf.default.dad_transmits", "0"},
 	{"net.ipv6.conf.default.addr_gen_mode", "1"},
+	// Reports of multicast membership would count in OUTPUT; in weeks, they
+	// do not come.
+	{"net.ipv6.conf.default.mldv1_unsolicited_report_interval", "2000000000"},
+	{"net.ipv6.conf.default.mldv2_unsolicited_report_interval", "2000000000"},
 	{"net.ipv6.conf.all.forwarding", "1"},
 	{"net.ipv6.auto_flowlabels", "0"}, // a hash with a random key
 	{"net.netfilter.nf_conntrack_acct", "1"},
@@ -46,8 +53,11 @@ func New(c Config) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Kernel{ns: ns, raw4: -1, raw6: -1, buf: make([]byte, 1<<17)}
+	k := &Kernel{ns: ns, standard: map[string]string{}, raw4: -1, raw6: -1, buf: make([]byte, 1<<17)}
 	err = ns.do(func() error { return k.setup(c) })
+	if err == nil {
+		err = k.settle()
+	}
 	if err == nil {
 		err = k.Reload(c.Rules4, c.Rules6)
 	}
@@ -92,10 +102,37 @@ func (k *Kernel) setup(c Config) error {
 			return err
 		}
 	}
-	if err := setAll(c.Sysctl); err != nil {
+	if err := k.setAll(c.Sysctl); err != nil {
 		return err
 	}
 	return k.open(c.Trace)
+}
+
+// settle waits until every device has reported its multicast groups, which
+// happens a tick after the last address came: afterwards the machine is
+// silent, and the rules that are loaded then count nothing of it. The wait is
+// bounded, since a device without IPv6 has nothing to report.
+func (k *Kernel) settle() error {
+	const longest, quiet = 200, 24 // ms; six ticks at HZ=250
+	reported := map[string]bool{}
+	for start := time.Now(); time.Since(start) < longest*time.Millisecond; {
+		n, err := unix.Poll(k.poll, quiet)
+		if err != nil && err != unix.EINTR {
+			return fmt.Errorf("kernel: poll: %w", err)
+		}
+		if n == 0 && len(reported) == len(k.tuns) {
+			break
+		}
+		for i, t := range k.tuns {
+			for k.poll[i].Revents != 0 {
+				if _, err := unix.Read(t.fd, k.buf); err != nil {
+					break
+				}
+				reported[t.name] = true
+			}
+		}
+	}
+	return nil
 }
 
 // open opens the sockets. The one for events comes before the first packet:
@@ -141,23 +178,34 @@ func (k *Kernel) open(trace bool) error {
 	return nil
 }
 
-// setAll sets sysctls in a fixed order; it runs on the namespace's thread.
-func setAll(m map[string]string) error {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
+// setAll sets keys in a fixed order, and those that were set before and are
+// not named now back to what they were. It runs on the namespace's thread.
+func (k *Kernel) setAll(m map[string]string) error {
 	var errs []error
-	for _, key := range keys {
+	for key, was := range k.standard {
+		if _, ok := m[key]; !ok {
+			errs = append(errs, sysctl(key, was))
+			delete(k.standard, key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		if _, ok := k.standard[key]; !ok {
+			was, err := os.ReadFile(sysctlPath(key))
+			if err != nil {
+				errs = append(errs, fmt.Errorf("sysctl %s: %w", key, err))
+				continue
+			}
+			k.standard[key] = strings.TrimSpace(string(was))
+		}
 		errs = append(errs, sysctl(key, m[key]))
 	}
 	return errors.Join(errs...)
 }
 
-// Sysctl sets keys of the running machine.
+// Sysctl sets keys of the running machine. Those that an earlier call or
+// Config set and m does not name go back to what they were before.
 func (k *Kernel) Sysctl(m map[string]string) error {
-	return k.ns.do(func() error { return setAll(m) })
+	return k.ns.do(func() error { return k.setAll(m) })
 }
 
 // tables lists the built-in chains of each table.

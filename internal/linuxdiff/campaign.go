@@ -122,12 +122,14 @@ func (c *Campaign) keep(r *Runner, rep Report) string {
 	small, diff := rep.Case, rep.Diff
 	if c.Shrink {
 		what := diff.What
-		small = gen.Shrink(rep.Case, func(try *gen.Case) bool {
+		try := gen.Shrink(rep.Case, func(try *gen.Case) bool {
 			got, err := r.replay(try, false)
 			return err == nil && got.Diff != nil && got.Diff.What == what
 		})
-		if got, err := r.Replay(small); err == nil && got.Diff != nil {
-			diff = got.Diff
+		// Shrinking uses one namespace again and again; only what a fresh
+		// one shows too is kept.
+		if got, err := r.Replay(try); err == nil && got.Diff != nil {
+			small, diff = try, got.Diff
 		}
 	}
 	fmt.Fprintf(c.Log, "seed %d: %d packets: %s\n", small.Seed, len(small.Packets), diff)

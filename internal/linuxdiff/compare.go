@@ -96,7 +96,9 @@ func sameEntry(k, w *kernel.Entry, timeout, counters bool) bool {
 	case k.Orig != w.Orig, k.Reply != w.Reply, has(kernel.HasZone) && k.Zone != w.Zone,
 		has(kernel.HasStatus) && k.Status&^hidden != w.Status&^hidden,
 		has(kernel.HasMark) && k.Mark != w.Mark,
-		has(kernel.HasState) && (k.State != w.State || k.WScale != w.WScale),
+		has(kernel.HasState) && k.State != w.State,
+		// The message of a removal has the state only.
+		has(kernel.HasState) && timeout && k.WScale != w.WScale,
 		has(kernel.HasCounters) && counters && k.Counters != w.Counters:
 		return false
 	}

@@ -43,12 +43,6 @@ func (r *Runner) Close() {
 // prepare makes the kernel the machine of a case, with an empty table.
 func (r *Runner) prepare(c *gen.Case, fresh bool) error {
 	same := r.k != nil && !fresh && reflect.DeepEqual(r.machine.Ifaces, c.Machine.Ifaces) && reflect.DeepEqual(r.machine.Routes, c.Machine.Routes)
-	for k := range r.machine.Sysctl {
-		// A setting that only the machine before had cannot be taken back.
-		if _, ok := c.Machine.Sysctl[k]; !ok {
-			same = false
-		}
-	}
 	if !same {
 		r.Close()
 		cfg := c.Machine.Config()
