@@ -202,7 +202,6 @@ func TestLikeTheKernel(t *testing.T) {
 		"source routes":       {"net.ipv4.conf.all.accept_source_route": "1"},
 		"echo ignored":        {"net.ipv4.icmp_echo_ignore_all": "1", "net.ipv6.icmp.echo_ignore_all": "1"},
 		"broadcast echo":      {"net.ipv4.icmp_echo_ignore_broadcasts": "0", "net.ipv6.icmp.echo_ignore_multicast": "1"},
-		"redirects":           {"net.ipv4.conf.all.send_redirects": "1"},
 		"source by inbound":   {"net.ipv4.icmp_errors_use_inbound_ifaddr": "1"},
 	}
 	n := 3000

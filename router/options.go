@@ -27,15 +27,15 @@ const (
 // options is where the IPv4 options of a received packet stand; offsets are
 // from the start of the IP header, 0 for none. Linux: struct ip_options.
 type options struct {
-	length      int // of all options
-	srr, rr, ts int
-	strict      bool
-	rrNeed      bool // an address of ours is to be put in
-	tsNeedAddr  bool
-	tsNeedTime  bool
-	srrHit      bool // this machine was the stop; next is nextHop
-	nextHop     packet.Addr
-	changed     bool
+	length             int // of all options
+	srr, rr, ts, cipso int
+	strict             bool
+	rrNeed             bool // an address of ours is to be put in
+	tsNeedAddr         bool
+	tsNeedTime         bool
+	srrHit             bool // this machine was the stop; next is nextHop
+	nextHop            packet.Addr
+	changed            bool
 }
 
 // receiveOptions reads the options of a received packet and does what they ask
@@ -115,6 +115,7 @@ func (r *Router) compile(p *passage, h []byte) int {
 			}
 		case optCIPSO:
 			// No domain of interpretation is known (cipso_v4_validate).
+			p.opt.cipso = at
 			if bad = 2; n < 8 {
 				bad = 1
 			}
@@ -338,6 +339,9 @@ func (r *Router) echoOptions(t *hook.Traversal, e *reply4, q *outQuery) bool {
 	}
 	if at := p.opt.srr; at != 0 {
 		e.n += reverseRoute(e.b[e.n:], d[at:], t.Pkt.Src(), q)
+	}
+	if at := p.opt.cipso; at != 0 {
+		e.n += copy(e.b[e.n:], d[at:at+int(d[at+1])])
 	}
 	for e.n%4 != 0 {
 		e.b[e.n] = optEnd

@@ -217,6 +217,19 @@ func TestICMPRateLimit(t *testing.T) {
 	}
 }
 
+func TestRedirectsAreSpacedOut(t *testing.T) {
+	m := newModel(t, map[string]string{"net.ipv4.conf.all.send_redirects": "1"}, nil)
+	for i, c := range []struct {
+		after int64
+		out   int
+	}{{0, 2}, {10e6, 1}, {41e6, 2}, {41e6, 1}, {82e6, 2}} {
+		m.now += c.after
+		if _, out := m.inject("lan0", udp("192.0.2.2", "10.9.1.1", 64, 4)); len(out) != c.out {
+			t.Errorf("packet %d: %d packets out, want %d", i, len(out), c.out)
+		}
+	}
+}
+
 func TestTraceTellsTheWay(t *testing.T) {
 	m := newModel(t, nil, nil)
 	var pk packet.Packet
