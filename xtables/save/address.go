@@ -37,6 +37,10 @@ func (p *parser) network(s string, pos xtables.Pos) (n network, ok bool) {
 		}
 	}
 	if n.addr, ok = args.Dotted(p.family, addr); !ok {
+		// iptables asks the resolver, which reads what inet_aton(3) reads.
+		n.addr, ok = args.Address(p.family, addr)
+	}
+	if !ok {
 		p.errorf(pos, "%s", p.noAddress(addr))
 		return n, false
 	}
