@@ -147,7 +147,9 @@ func (tb *Table) run(t *hook.Traversal, v *view, pc int32) hook.Verdict {
 rules:
 	for {
 		o := &ops[pc]
-		if o.flags&flagPlain != 0 && (v.srcHi^o.src)&o.srcMask|(v.dstHi^o.dst)&o.dstMask != 0 && !tracing {
+		if !tracing && (o.flags&flagPlain != 0 && (v.srcHi^o.src)&o.srcMask|(v.dstHi^o.dst)&o.dstMask != 0 ||
+			o.tests&TestIn != 0 && tb.devs[o.in].has(&v.in) == (o.not&TestIn != 0) ||
+			o.tests&TestProto != 0 && v.lastHdr == 1 && o.proto != 0 && (v.proto == o.proto) == (o.not&TestProto != 0)) {
 			pc++ // what most rules fail on, without a call
 			continue
 		}
@@ -166,6 +168,9 @@ rules:
 		if o.nm != 0 {
 			ms := tb.matches[o.match : o.match+uint32(o.nm)]
 			for i := range ms {
+				if t.Memo != nil && !ms[i].steady {
+					t.Memo.Varying = true
+				}
 				if ms[i].Match.Match(t) {
 					continue
 				}
@@ -183,6 +188,9 @@ rules:
 		if o.kind != kindImplicit {
 			c.Packets++
 			c.Bytes += uint64(t.Pkt.Len())
+			if t.Memo != nil {
+				t.Memo.Steps = append(t.Memo.Steps, hook.MemoStep{Table: tb, Op: pc})
+			}
 		}
 		if t.NFTrace {
 			tb.logTrace(t, pc)
@@ -214,6 +222,9 @@ rules:
 			}
 			return hook.Accept
 		case KindExt:
+			if t.Memo != nil {
+				t.Memo.Varying = true
+			}
 			t.Why = hook.NoReason
 			code := tb.rules[pc].Target.Target.Do(t)
 			if tracing {

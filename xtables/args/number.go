@@ -18,8 +18,8 @@ func prefix(s string) (v uint64, rest string, ok bool) {
 	switch {
 	case len(s) > 2 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X') && isDigit(s[2], 16):
 		base, digits = 16, s[2:]
-	case len(s) > 1 && s[0] == '0' && isDigit(s[1], 8):
-		base = 8
+	case len(s) > 0 && s[0] == '0':
+		base = 8 // of "08" only the 0 is read
 	}
 	n := 0
 	for n < len(digits) && isDigit(digits[n], base) {

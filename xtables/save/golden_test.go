@@ -105,20 +105,7 @@ func TestGolden(t *testing.T) {
 // TestGoldenAgainstIptables loads every golden text with iptables-legacy in a
 // network namespace of its own: accepted or refused, and printed, as weir does.
 func TestGoldenAgainstIptables(t *testing.T) {
-	if testing.Short() {
-		t.Skip("short: starts iptables for each case")
-	}
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		t.Skip("needs root on Linux")
-	}
-	for _, tool := range []string{"unshare", "iptables-legacy-restore", "ip6tables-legacy-restore"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s", tool)
-		}
-	}
-	if out, err := exec.Command("unshare", "-n", "iptables-legacy-save").CombinedOutput(); err != nil {
-		t.Skipf("no network namespace: %v %s", err, out)
-	}
+	needIptables(t)
 	for _, file := range goldenFiles(t) {
 		for _, g := range readGolden(t, file) {
 			tool := "iptables-legacy"
@@ -144,5 +131,24 @@ func TestGoldenAgainstIptables(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// needIptables skips where iptables-legacy cannot be asked.
+func needIptables(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("short: starts iptables for each case")
+	}
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("needs root on Linux")
+	}
+	for _, tool := range []string{"unshare", "iptables-legacy-restore", "ip6tables-legacy-restore"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("needs %s", tool)
+		}
+	}
+	if out, err := exec.Command("unshare", "-n", "iptables-legacy-save").CombinedOutput(); err != nil {
+		t.Skipf("no network namespace: %v %s", err, out)
 	}
 }
