@@ -143,6 +143,7 @@ func countersOf(c *[2]conntrack.Counter) [2]kernel.Counter {
 type steer struct {
 	wanted []uint16 // ports and ids that the kernel chose for this packet
 	spare  *engine.Rand
+	asked  bool // at all: the kernel then may have tried others first
 }
 
 // follow takes the kernel's choices from the events of a packet. The
@@ -172,6 +173,7 @@ func (s *steer) Uint32() uint32 { return s.spare.Uint32() }
 // PortOffset implements hook.Rand. A wanted port outside the range is not
 // taken: the difference shows that weir searches elsewhere than Linux.
 func (s *steer) PortOffset(lo, size uint32) uint32 {
+	s.asked = true
 	for i, p := range s.wanted {
 		if uint32(p) >= lo && uint32(p)-lo < size {
 			s.wanted = append(s.wanted[:i:i], s.wanted[i+1:]...)
