@@ -14,7 +14,7 @@ func (g *Generator) options4or6(h *wire.IP) {
 			[]byte{1, 1, 1, 0},
 			[]byte{7, 7, 4, 0, 0, 0, 0},                   // record route
 			[]byte{7, 7, 8, 192, 0, 2, 9},                 // full
-			[]byte{68, 12, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0},  // timestamps
+			[]byte{68, 8, 9, 0, 0, 0, 0, 1},               // timestamps, full: a free place would get the time of day
 			[]byte{148, 4, 0, 0},                          // router alert
 			[]byte{131, 7, 4, 192, 0, 2, 140},             // loose source route
 			[]byte{137, 7, 4, 203, 0, 113, 1},             // strict source route
