@@ -47,6 +47,10 @@ type Conn struct {
 	// reply is valid once confirmed.
 	hash [2]uint32
 
+	// Path is a note of the engine for each direction: what became of the
+	// packets before. 0 is none. It means nothing to this package.
+	Path [2]uint32
+
 	pending   EventMask // events of this packet, sent when it reaches confirm
 	eventMask EventMask // events that someone wants; 0: none are cached
 	flags     connFlags

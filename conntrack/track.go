@@ -30,8 +30,44 @@ func (tb *Table) Track(p *packet.Packet, tmpl *Template, ref *Ref, mark uint32, 
 			return pass()
 		}
 	}
-	for {
-		if !v.resolve(tmpl, zo, zr) {
+	return v.examine(ref, tmpl, zo, zr, false)
+}
+
+// Find looks up the connection of a packet that has no template, without
+// touching anything; nil if there is none, or if it is over. Only protocols
+// whose packets all have tuples of their own: no ICMP.
+func (tb *Table) Find(p *packet.Packet, now int64) (*Conn, Dir) {
+	if p.L4 < 0 || p.Proto == packet.ICMP || p.Proto == packet.ICMPv6 {
+		return nil, Original
+	}
+	t := &tb.visit.t
+	if !t.read(p, 0) {
+		return nil, Original
+	}
+	c, d := tb.find(t, tb.hash(t))
+	if c == nil || c.expired(now) {
+		return nil, Original
+	}
+	return c, d
+}
+
+// TrackFound is Track for a packet without template whose connection Find has
+// just found.
+func (tb *Table) TrackFound(p *packet.Packet, c *Conn, d Dir, ref *Ref, now int64) Outcome {
+	tb.why = remark{}
+	*ref = Ref{}
+	v := &tb.visit
+	v.tb, v.p, v.b, v.prerouting, v.now = tb, p, p.Data[p.L4:], true, now
+	v.place(c, d)
+	return v.examine(ref, nil, 0, 0, true)
+}
+
+// examine lets the protocol's tracker look at the packet. placed says that its
+// connection is known already.
+func (v *visit) examine(ref *Ref, tmpl *Template, zo, zr uint16, placed bool) Outcome {
+	tb, p := v.tb, v.p
+	for ; ; placed = false {
+		if !placed && !v.resolve(tmpl, zo, zr) {
 			tb.say(whyTableFull)
 			tb.stats.Drop++
 			return refuse(CauseTableFull)
@@ -113,6 +149,12 @@ func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 		}
 		d = Original
 	}
+	v.place(c, d)
+	return true
+}
+
+// place sets the packet's connection and what the packet is to it.
+func (v *visit) place(c *Conn, d Dir) {
 	v.c, v.dir = c, d
 	switch {
 	case d == Reply:
@@ -124,5 +166,4 @@ func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 	default:
 		v.info = InfoNew
 	}
-	return true
 }

@@ -33,6 +33,10 @@ type Config struct {
 	Seed uint64
 	// Rand, if set, replaces the seeded source.
 	Rand hook.Rand
+	// Forgetful walks every packet through the tables, also where the
+	// outcome of the connection's earlier packets would do: the reference
+	// against which remembering is tested.
+	Forgetful bool
 	// Log takes what rules log, beside Result.Logs; nil for nobody.
 	Log hook.Logger
 }
@@ -91,6 +95,7 @@ func New(c Config) (*Machine, []error) {
 	}
 	m.pipe = m.pipeline()
 	m.router = router.New(rc, &m.env, m.pipe, &m.sink)
+	m.memory.on = !c.Forgetful
 	m.ready = true
 	return m, nil
 }
@@ -114,6 +119,7 @@ func (m *Machine) SetRules(rs *xtables.Ruleset) []error {
 	if errs := rs.Bind(&m.shared); len(errs) > 0 {
 		return errs
 	}
+	m.forget()
 	s := &m.sides[0]
 	if rs.Family == packet.IPv6 {
 		s = &m.sides[1]

@@ -22,6 +22,7 @@ type Machine struct {
 	shared xtables.Shared
 	rand   *Rand
 	sink   sink
+	memory memory
 
 	t     hook.Traversal
 	pkt   packet.Packet
@@ -98,7 +99,14 @@ func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now in
 		return m.refuse(hook.ReasonMalformed)
 	}
 	m.t.In = in
-	return m.finish(m.router.Receive(&m.t))
+	if m.recall() {
+		return m.done()
+	}
+	f := m.router.Receive(&m.t)
+	if f == router.Forwarded && m.t.Memo != nil {
+		m.learn()
+	}
+	return m.finish(f)
 }
 
 // Send takes a packet that this machine itself sends; it enters at OUTPUT.
@@ -117,6 +125,7 @@ func (m *Machine) start(data []byte, link packet.Link, now int64) bool {
 	m.sink.out = m.sink.out[:0]
 	m.sink.logs = m.sink.logs[:0]
 	m.t = hook.Traversal{}
+	m.memory.judged = false
 	if !m.ready {
 		return false
 	}
@@ -146,6 +155,12 @@ func (m *Machine) Tick(now int64) {
 func (m *Machine) refuse(r hook.Reason) Result {
 	m.drops[r]++
 	return Result{Verdict: Dropped, Reason: r, Steps: m.rec.Steps}
+}
+
+// done reports a packet that took a remembered path.
+func (m *Machine) done() Result {
+	m.env.CT.Reap()
+	return Result{Verdict: Forwarded, Out: m.sink.out, Logs: m.sink.logs, CT: m.t.CT}
 }
 
 // finish counts, frees what the packet held and reports.
@@ -182,8 +197,10 @@ func (m *Machine) Ifaces() *iface.Set { return m.env.Ifaces }
 // Routes is the machine's routing table.
 func (m *Machine) Routes() *route.Table { return m.env.Routes }
 
-// Rules is the rule set in use for a family.
+// Rules is the rule set in use for a family. Its counters are exact at the
+// time of the call; call again for later ones.
 func (m *Machine) Rules(f packet.Family) *xtables.Ruleset {
+	m.settle()
 	if f == packet.IPv6 {
 		return m.sides[1].rules
 	}
@@ -205,6 +222,7 @@ func (m *Machine) Register(e hook.Entry) error {
 	if e.Fn == nil || e.At >= hook.NumPoints {
 		return fmt.Errorf("engine: hook function %q needs a function and one of the five points", e.Name)
 	}
+	m.memory.on = false // the function wants to see every packet
 	m.pipe = m.pipe.With(e)
 	m.router.SetPipeline(m.pipe)
 	return nil

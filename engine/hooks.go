@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"weir/conntrack"
 	"weir/hook"
 	"weir/nat"
 	"weir/packet"
@@ -54,6 +55,11 @@ func (m *Machine) track(t *hook.Traversal) hook.Verdict {
 	if !m.of(t).tracked {
 		return hook.Accept
 	}
+	if m.memory.judged {
+		m.memory.judged = false
+		m.logInvalid(t)
+		return m.tracked(t, m.memory.verdict)
+	}
 	before := t.CT
 	out := m.env.CT.Track(t.Pkt, t.Template, &t.CT, t.Mark, t.Point == hook.Prerouting, t.Now)
 	t.Template = nil
@@ -61,6 +67,10 @@ func (m *Machine) track(t *hook.Traversal) hook.Verdict {
 		m.traceTrack(t, before)
 	}
 	m.logInvalid(t)
+	return m.tracked(t, out)
+}
+
+func (m *Machine) tracked(t *hook.Traversal, out conntrack.Outcome) hook.Verdict {
 	if !out.OK {
 		return t.Drop(reasonOf(out.Cause))
 	}

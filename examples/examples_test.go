@@ -43,13 +43,15 @@ type left struct {
 }
 
 // run replays an example and lets the clock run on to end.
-func run(t *testing.T, dir, file string, end int64) (*engine.Machine, []left, int64) {
+func run(t *testing.T, dir, file string, end int64, forgetful bool) (*engine.Machine, []left, int64) {
 	t.Helper()
 	m, errs := machine.Load(dir)
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	eng, errs := engine.New(replay.Config(m, 1))
+	cfg := replay.Config(m, 1)
+	cfg.Forgetful = forgetful
+	eng, errs := engine.New(cfg)
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -164,15 +166,17 @@ func whole(t *testing.T, in []left) (out []left) {
 
 func TestLinuxDidTheSame(t *testing.T) {
 	for name, file := range names {
-		t.Run(name, func(t *testing.T) {
-			end := endOf(t, filepath.Join(name, "kernel", "end.txt"))
-			eng, got, now := run(t, name, file, end)
-			want := kernelOut(t, filepath.Join(name, "kernel", "out.pcapng"))
-			comparePackets(t, eng, whole(t, got), whole(t, want))
-			compareTables(t, eng, name)
-			compareConnections(t, eng, name, now)
-			compareStats(t, eng, name)
-		})
+		for mode, forgetful := range map[string]bool{"remembering": false, "walking": true} {
+			t.Run(name+"/"+mode, func(t *testing.T) {
+				end := endOf(t, filepath.Join(name, "kernel", "end.txt"))
+				eng, got, now := run(t, name, file, end, forgetful)
+				want := kernelOut(t, filepath.Join(name, "kernel", "out.pcapng"))
+				comparePackets(t, eng, whole(t, got), whole(t, want))
+				compareTables(t, eng, name)
+				compareConnections(t, eng, name, now)
+				compareStats(t, eng, name)
+			})
+		}
 	}
 }
 

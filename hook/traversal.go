@@ -42,6 +42,31 @@ type Traversal struct {
 	QueueBypass bool
 
 	Trace *trace.Recorder // nil is off; its methods accept nil
+	// Memo notes what the tables did with the packet; nil is off.
+	Memo *Memo
+}
+
+// Memo is what the walk of one packet found, so that later packets of its
+// connection can be spared it.
+type Memo struct {
+	// Varying is set when the outcome hangs on something that other packets
+	// of the same connection and direction may have otherwise.
+	Varying bool
+	// Steps are the rules and policies that counted the packet.
+	Steps []MemoStep
+}
+
+// Reset empties the memo for the next packet.
+func (m *Memo) Reset() *Memo {
+	m.Varying = false
+	m.Steps = m.Steps[:0]
+	return m
+}
+
+// MemoStep is a counter of a table: which one, and where.
+type MemoStep struct {
+	Table any // *xtables.Table
+	Op    int32
 }
 
 // Owner is the credentials of the socket behind a locally sent packet.

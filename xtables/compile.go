@@ -123,7 +123,12 @@ func (tb *Table) compile(r *Rule, devs map[string]uint32) op {
 		o.out = tb.device(b.Out, devs)
 	}
 	o.match, o.nm = uint32(len(tb.matches)), uint16(len(r.Matches))
-	tb.matches = append(tb.matches, r.Matches...)
+	for _, m := range r.Matches {
+		if s, ok := m.Match.(Steady); ok {
+			m.steady = s.Steady()
+		}
+		tb.matches = append(tb.matches, m)
+	}
 	return o
 }
 

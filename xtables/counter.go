@@ -9,6 +9,12 @@ type Counter struct{ Packets, Bytes uint64 }
 // policy.
 func (tb *Table) Counter(c *Chain, i int) Counter { return tb.counters[c.start+i] }
 
+// Add counts packets at an op that a hook.Memo named.
+func (tb *Table) Add(op int32, packets, bytes uint64) {
+	tb.counters[op].Packets += packets
+	tb.counters[op].Bytes += bytes
+}
+
 // SwapCounters replaces all counters at once and returns the ones before. nil
 // means zero. The slice belongs to the table from then on; its length is that
 // of the slice returned.

@@ -168,6 +168,9 @@ rules:
 		if o.nm != 0 {
 			ms := tb.matches[o.match : o.match+uint32(o.nm)]
 			for i := range ms {
+				if t.Memo != nil && !ms[i].steady {
+					t.Memo.Varying = true
+				}
 				if ms[i].Match.Match(t) {
 					continue
 				}
@@ -185,6 +188,9 @@ rules:
 		if o.kind != kindImplicit {
 			c.Packets++
 			c.Bytes += uint64(t.Pkt.Len())
+			if t.Memo != nil {
+				t.Memo.Steps = append(t.Memo.Steps, hook.MemoStep{Table: tb, Op: pc})
+			}
 		}
 		if t.NFTrace {
 			tb.logTrace(t, pc)
@@ -216,6 +222,9 @@ rules:
 			}
 			return hook.Accept
 		case KindExt:
+			if t.Memo != nil {
+				t.Memo.Varying = true
+			}
 			t.Why = hook.NoReason
 			code := tb.rules[pc].Target.Target.Do(t)
 			if tracing {

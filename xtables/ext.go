@@ -18,6 +18,14 @@ type Match interface {
 	AppendArgs(b []byte) []byte
 }
 
+// Steady is a Match whose answer is the same for all packets of a connection
+// that have the same direction, interfaces, status, marks and connection state
+// and are whole: it looks at nothing else of the packet. The engine remembers
+// what it answered. A Match without this method is asked for every packet.
+type Steady interface {
+	Steady() bool
+}
+
 // Explainer is a Match that can say, for traces, what the packet had where
 // the match looked: "state is NEW", "is 8080". Called right after Match
 // returned false, before anything else ran.

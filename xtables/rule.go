@@ -25,6 +25,8 @@ type RuleMatch struct {
 	Ext   *MatchExt
 	Match Match
 	Pos   Pos
+
+	steady bool // see Steady
 }
 
 // Kind is what a rule does when it matches.
