@@ -159,6 +159,7 @@ type row struct {
 
 // measure goes through the points. At each, every subject prepares, and then
 // the rounds go round the subjects, each time beginning with another.
+// It returns what it has when it is interrupted or a subject fails.
 func (f *fleet) measure(points []point, o options) (results []Result, err error) {
 	skipped := map[string]bool{}
 	for _, p := range points {
@@ -174,10 +175,10 @@ func (f *fleet) measure(points []point, o options) (results []Result, err error)
 			q.Op = "prepare"
 			a, err := f.ask(name, q)
 			if err != nil {
-				return nil, err
+				return results, err
 			}
 			if a.Error != "" {
-				return nil, fmt.Errorf("%s: %s", name, a.Error)
+				return results, fmt.Errorf("%s: %s", name, a.Error)
 			}
 			if a.Skip != "" {
 				if !skipped[name+a.Skip] {
@@ -196,16 +197,20 @@ func (f *fleet) measure(points []point, o options) (results []Result, err error)
 				turns = append(turns, turn{name, v, r})
 			}
 		}
-		for i := range o.rounds {
+		rounds := o.rounds
+		if p.Workload == "new" && p.Rules == 0 {
+			rounds = min(rounds, 3) // each is a growth from nothing
+		}
+		for i := range rounds {
 			for j := range turns {
 				t := turns[(i+j)%len(turns)]
 				q.Op, q.Variant = "measure", t.variant
 				a, err := f.ask(t.process, q)
 				if err != nil {
-					return nil, err
+					return results, err
 				}
 				if a.Error != "" {
-					return nil, fmt.Errorf("%s: %s", t.row.subject, a.Error)
+					return results, fmt.Errorf("%s: %s", t.row.subject, a.Error)
 				}
 				t.row.ns = append(t.row.ns, a.NS)
 				t.row.process = append(t.row.process, a.ProcessNS)
@@ -215,7 +220,7 @@ func (f *fleet) measure(points []point, o options) (results []Result, err error)
 		fmt.Fprintln(os.Stderr)
 		for _, name := range p.Who {
 			if _, err := f.ask(name, request{Op: "close"}); err != nil {
-				return nil, err
+				return results, err
 			}
 		}
 		results = append(results, summarise(p, rows)...)

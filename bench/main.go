@@ -114,16 +114,16 @@ func do(o options, redraw bool) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	f.interrupted = stop
-	results, err := f.measure(points, o)
-	if err != nil {
-		return err
+	results, failed := f.measure(points, o)
+	if len(results) == 0 && failed != nil {
+		return failed
 	}
 	if err := writeResults(o.out, results); err != nil {
 		return err
 	}
 	printTable(os.Stdout, results)
-	if !o.page {
-		return nil
+	if failed != nil || !o.page {
+		return failed
 	}
 	return writePage("../docs", results)
 }

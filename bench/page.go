@@ -90,7 +90,7 @@ masquerades on wan0; raw, mangle and security are loaded and empty. One core, 64
 
 // chart makes the lines of a plot.
 func chart(results []Result, cols []column, byRules bool) *plot {
-	p := &plot{xTick: func(x float64) string { return count(int(x)) }}
+	p := &plot{yLabel: "time a packet", xTick: func(x float64) string { return count(int(x)) }}
 	at := func(c column) float64 {
 		if byRules {
 			return float64(c.rules)
@@ -151,6 +151,9 @@ func table(results []Result, cols []column) string {
 		row(labels[s], func(c column) *Result { return find(results, s, c) })
 	}
 	for _, v := range []string{"dependent", "independent"} {
+		if cols[0].workload != "established" || cols[0].rules > 0 {
+			break
+		}
 		row("memory: two random lines, "+v, func(c column) *Result {
 			return find(results, "memory", column{"two lines, " + v, c.flows, c.rules})
 		})

@@ -20,7 +20,6 @@ type plot struct {
 	yLabel             string
 	series             []series
 	xTick              func(float64) string
-	barred             float64 // y of the target's mark, by series "target"
 }
 
 // style: a colour a subject, each legible on white and on dark. The
@@ -35,7 +34,7 @@ var colours = map[string]string{"weir": "#1a7f37", "gvisor": "#bc4c00", "linux":
 
 const (
 	plotW, plotH           = 760, 440
-	left, right, top, base = 70, 190, 64, 52
+	left, right, top, base = 64, 204, 86, 52
 )
 
 // svg draws the plot.
@@ -75,6 +74,7 @@ func (p *plot) svg() string {
 			fmt.Fprintf(&b, `<text class="dim" fill="#59636e" x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", left-8, py(y)+4, duration(y))
 		}
 	}
+	fmt.Fprintf(&b, `<text class="dim" fill="#59636e" x="16" y="%d">%s</text>`+"\n", top-12, escape(p.yLabel))
 	seen := map[float64]bool{}
 	for _, s := range p.series {
 		for _, x := range s.x {
@@ -164,7 +164,7 @@ func duration(ns float64) string {
 	switch {
 	case ns >= 999_500:
 		return three(ns/1e6) + " ms"
-	case ns >= 9_995:
+	case ns >= 9_995 || ns == 1000 || ns == 2000 || ns == 5000: // ticks
 		return three(ns/1e3) + " µs"
 	}
 	return three(ns) + " ns"
