@@ -41,6 +41,9 @@ type Tally struct {
 // interfaces, so that the namespace is used again.
 const seedsPerBlock = 64
 
+// shrinkTime bounds the shrinking of one case; what was reached is kept.
+const shrinkTime = 20 * time.Second
+
 // Run runs the campaign. The error is that of a harness that failed, not of a
 // difference.
 func (c *Campaign) Run() (Tally, error) {
@@ -122,7 +125,11 @@ func (c *Campaign) keep(r *Runner, rep Report) string {
 	small, diff := rep.Case, rep.Diff
 	if c.Shrink {
 		what := diff.What
+		start := time.Now()
 		try := gen.Shrink(rep.Case, func(try *gen.Case) bool {
+			if time.Since(start) > shrinkTime {
+				return false
+			}
 			got, err := r.replay(try, false)
 			return err == nil && got.Diff != nil && got.Diff.What == what
 		})
