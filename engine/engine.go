@@ -129,7 +129,7 @@ func (m *Machine) start(data []byte, link packet.Link, now int64) bool {
 	if !m.ready {
 		return false
 	}
-	m.Tick(now)
+	m.tick(now)
 	if m.tracing {
 		m.rec.Reset()
 		m.t.Trace = &m.rec
@@ -143,13 +143,20 @@ func (m *Machine) start(data []byte, link packet.Link, now int64) bool {
 }
 
 // Tick lets time pass without a packet: timers of connections and of waiting
-// fragments run. Receive and Send call it.
-func (m *Machine) Tick(now int64) {
-	if !m.ready {
-		return
+// fragments run. The result holds what left the machine because of that, such
+// as ICMP errors about datagrams that did not become whole. Receive and Send
+// let time pass by themselves.
+func (m *Machine) Tick(now int64) Result {
+	m.sink.out, m.sink.logs = m.sink.out[:0], m.sink.logs[:0]
+	m.tick(now)
+	return Result{Verdict: Sent, Out: m.sink.out, Logs: m.sink.logs}
+}
+
+func (m *Machine) tick(now int64) {
+	if m.ready {
+		m.env.CT.Tick(now)
+		m.router.Tick(now)
 	}
-	m.env.CT.Tick(now)
-	m.router.Tick(now)
 }
 
 func (m *Machine) refuse(r hook.Reason) Result {

@@ -161,7 +161,22 @@ func (l *loader) ipIface(file string, a *ipAddr, line, col int) {
 		}
 		i.Addrs = append(i.Addrs, n)
 	}
+	oldestFirst(i.Addrs)
 	l.m.Ifaces = append(l.m.Ifaces, i)
+}
+
+// oldestFirst turns the IPv6 addresses round, which ip lists with the newest
+// in front.
+func oldestFirst(list []iface.Addr) {
+	six := make([]int, 0, len(list))
+	for i := range list {
+		if list[i].Prefix.Addr().Is6() {
+			six = append(six, i)
+		}
+	}
+	for a, b := 0, len(six)-1; a < b; a, b = a+1, b-1 {
+		list[six[a]], list[six[b]] = list[six[b]], list[six[a]]
+	}
 }
 
 // ipRoute is an element of ip -j route show table all.

@@ -182,8 +182,8 @@ func SkipExtHdr(d []byte) (proto uint8, off int, fr FragInfo) {
 
 // FindLastHdr finds the header that ip6tables -p compares: like SkipExtHdr,
 // but AH, ESP and "no next header" end the chain as protocols of their own.
-// frag is the offset field of the fragment header that was met, in bytes. ok
-// is false when the chain is cut off.
+// frag is the offset of a fragment that is not the first, in bytes. ok is false
+// when the chain is cut off or goes on behind such a fragment.
 //
 // Linux: net/ipv6/exthdrs_core.c ipv6_find_hdr with target -1.
 func FindLastHdr(d []byte) (proto uint8, off int, frag uint16, ok bool) {
@@ -198,12 +198,11 @@ func FindLastHdr(d []byte) (proto uint8, off int, frag uint16, ok bool) {
 			if off+4 > len(d) {
 				return proto, off, frag, false
 			}
-			frag = binary.BigEndian.Uint16(d[off+2:]) &^ 7
-			if frag != 0 {
+			if w := binary.BigEndian.Uint16(d[off+2:]) &^ 7; w != 0 {
 				if next := d[off]; !isExt(next) || next == NoNext {
-					return next, off + 8, frag, true
+					return next, off + 8, w, true
 				}
-				return proto, off, frag, false
+				return proto, off, 0, false
 			}
 			n = 8
 		case AH:

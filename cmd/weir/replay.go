@@ -193,7 +193,13 @@ func (w *writers) packet(p *render.Packet) error {
 func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) error {
 	now := r.Last + int64(c.At*1e9)
 	if r.Count > 0 {
-		eng.Tick(now)
+		for _, o := range eng.Tick(now).Out {
+			if w.ng != nil {
+				if err := w.ng.Packet(o.Dev.Name, now, o.Data, ""); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	tb := eng.Conntrack()
 	if w.conntrack != nil {

@@ -137,6 +137,11 @@ func answerable(p *packet.Packet) bool {
 // sumsUp verifies the Internet checksum over h, with a pseudo header where the
 // kernel takes one: TCP and UDP, and everything over IPv6.
 func sumsUp(p *packet.Packet, h []byte) bool {
+	if p.Family == packet.IPv4 && packet.Fold(packet.Sum(p.Data[:p.HeaderLen()], 0)) != 0xffff {
+		// Linux sums the header too (nf_ip_checksum); it is wrong after an
+		// option was filled in on arrival.
+		return false
+	}
 	var acc uint32
 	if p.Family == packet.IPv6 || p.Proto == packet.TCP || p.Proto == packet.UDP {
 		acc = packet.PseudoSum(p.Family, p.Src(), p.Dst(), p.Proto, len(h))
