@@ -58,7 +58,8 @@ func (s *search) unique(cur *conntrack.Tuple) conntrack.Tuple {
 func (s *search) ofSource(cur *conntrack.Tuple) (found conntrack.Tuple, ok bool) {
 	orig := &s.c.Tuple[conntrack.Original]
 	s.tb.EachSource(cur, s.c.Zone(), func(o *conntrack.Conn) bool {
-		if o.Tuple[conntrack.Original].Zone != orig.Zone {
+		// A connection that this very packet ended is gone in Linux.
+		if o.Tuple[conntrack.Original].Zone != orig.Zone || o.Has(conntrack.Dying) {
 			return true
 		}
 		t, inv := o.Tuple[conntrack.Reply].Inverse()
@@ -109,7 +110,10 @@ func (s *search) usedUnchanged(t *conntrack.Tuple) bool {
 	if o.Status&translated != 0 {
 		return true
 	}
-	return o.Tuple[conntrack.Original] != s.c.Tuple[conntrack.Reply] || o.Tuple[conntrack.Reply] != s.c.Tuple[conntrack.Original]
+	// The zones do not count here, only at confirmation.
+	theirs, ours := o.Tuple[conntrack.Original], s.c.Tuple[conntrack.Reply]
+	theirs.Zone, ours.Zone = 0, 0
+	return theirs != ours
 }
 
 // hardAttempts is how many attempts before the end of a round a closed

@@ -82,6 +82,10 @@ func (r *Runner) Scenario(seed uint64, n int) (Report, error) {
 // Replay compares the packets of a case in a namespace of its own.
 func (r *Runner) Replay(c *gen.Case) (Report, error) { return r.replay(c, true) }
 
+// ReplayHere compares the packets of a case in the namespace of the case
+// before, emptied, if the interfaces and routes are the same.
+func (r *Runner) ReplayHere(c *gen.Case) (Report, error) { return r.replay(c, false) }
+
 func (r *Runner) replay(c *gen.Case, fresh bool) (Report, error) {
 	list := c.Packets
 	return r.run(c, fresh, func() (p gen.Packet, ok bool) {
