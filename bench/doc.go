@@ -1,7 +1,7 @@
 // Command bench measures weir beside its peers: the same generated traffic
 // through each, in one interleaved run, in thread CPU time.
 //
-//	cd bench && go run .            # everything, some ten minutes
+//	cd bench && go run .            # everything, some ten to fifteen minutes
 //	cd bench && go run . -quick     # a few minutes less, fewer points
 //	cd bench && go run . -only weir,memory -rounds 3 -flows 1000,100000
 //
@@ -24,8 +24,8 @@
 // # Subjects
 //
 // weir; gvisor (netstack, whole forwarding path) and gvisor-hooks (its three
-// netfilter hooks alone); linux (the running kernel between two TUN devices,
-// system calls included), linux-forwarding (the same without netfilter) and
-// linux-netfilter (their difference); memory (what random cache lines cost
+// netfilter hooks alone); linux (the running kernel, fed with XDP frames),
+// linux-forwarding (the same without netfilter) and linux-netfilter (their
+// difference); memory (what random cache lines cost
 // here). Those that cannot run are skipped with a line that says why.
 package main

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 )
 
 // processes are the subjects' processes in the order of the tables.
@@ -96,6 +97,11 @@ func (f *fleet) child(name string) (*child, error) {
 	}
 	c := &child{name: name, cmd: exec.Command(self, "-worker", name)}
 	c.cmd.Stderr = os.Stderr
+	if strings.HasPrefix(name, "linux") {
+		// A signal of Go's scheduler would interrupt the system calls that
+		// are measured.
+		c.cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1")
+	}
 	c.cmd.SysProcAttr = apart()
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ go 1.26.3
 replace weir => ..
 
 require (
+	github.com/cilium/ebpf v0.22.0
 	golang.org/x/sys v0.43.0
 	gvisor.dev/gvisor v0.0.0-20260905035102-160fafc42237
 	weir v0.0.0-00010101000000-000000000000
