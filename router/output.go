@@ -168,6 +168,11 @@ func (r *Router) loopCopy(p *passage) {
 	c.copyOf = t.Out
 	c.keep = true
 	r.loop = append(r.loop, c)
+	if r.top.t != nil && r.top.t == t && !r.draining {
+		// A program's packet: Linux takes the copy in at once, before it goes
+		// on with the packet itself.
+		r.drainLoop()
+	}
 }
 
 // transmit hands one packet of p to its interface. pk is p's own packet or a

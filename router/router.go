@@ -57,9 +57,11 @@ type Router struct {
 	free   []*passage
 	top    passage
 	loop   []*passage // packets in lo
-	arena  []byte
-	piece  packet.Packet // the fragment being sent
-	expire func(*defrag.Expired)
+	// draining: the packets in lo are being received
+	draining bool
+	arena    []byte
+	piece    packet.Packet // the fragment being sent
+	expire   func(*defrag.Expired)
 }
 
 // passage is what the router knows of a packet under way beside its traversal.
@@ -175,6 +177,7 @@ func (r *Router) carry(t *hook.Traversal, way func(*passage) Fate) Fate {
 
 // drainLoop receives the packets in lo, in their order.
 func (r *Router) drainLoop() {
+	r.draining = true
 	for n := 0; n < len(r.loop); n++ {
 		p := r.loop[n]
 		if n >= maxLooped {
@@ -197,6 +200,7 @@ func (r *Router) drainLoop() {
 		}
 	}
 	r.loop = r.loop[:0]
+	r.draining = false
 }
 
 // get takes a passage for a packet that the router makes because of parent.

@@ -97,7 +97,7 @@ func TestSend(t *testing.T) {
 			"OUTPUT>lo POSTROUTING>lo PREROUTING<lo INPUT<lo OUTPUT>lo POSTROUTING>lo PREROUTING<lo INPUT<lo"},
 		{"to a prohibited network", "192.0.2.1", "10.68.0.1", Dropped, hook.ReasonProhibited, ""},
 		{"a broadcast comes back on its interface", "192.0.2.1", "192.0.2.255", Sent, 0,
-			"OUTPUT>lan0 POSTROUTING>lan0 POSTROUTING>lan0 PREROUTING<lan0 INPUT<lan0"},
+			"OUTPUT>lan0 POSTROUTING>lan0 PREROUTING<lan0 INPUT<lan0 POSTROUTING>lan0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var walk []string

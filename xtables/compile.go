@@ -92,7 +92,9 @@ func (tb *Table) compile(r *Rule, devs map[string]uint32) op {
 	b := &r.Base
 	o := op{kind: r.Target.Kind, not: b.Not, proto: b.Proto}
 	for t := TestSrc; t <= TestFragment; t <<= 1 {
-		if b.asks(t) {
+		// "! -i +" is never true, though iptables-save does not print it.
+		never := b.Not&b.Given&t != 0 && (t == TestIn && b.In == "+" || t == TestOut && b.Out == "+")
+		if never || b.asks(t) {
 			o.tests |= t
 		}
 	}
