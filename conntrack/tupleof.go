@@ -80,16 +80,15 @@ func (t *Tuple) readL4(b []byte) bool {
 		}
 		t.SrcL4, t.DstL4 = binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b)
 	case packet.GRE:
-		// Version 1 is PPTP's and carries a call id; all else has no key.
-		if len(b) < 4 || b[1]&7 != 1 {
+		// Version 1 is PPTP's and carries a call id; all else has no key,
+		// nor has a header that ends before the call id.
+		if len(b) < 8 || b[1]&7 != 1 {
 			return true
 		}
 		if binary.BigEndian.Uint16(b[2:]) != grePPP {
 			return false
 		}
-		if len(b) >= 8 {
-			t.DstL4 = binary.BigEndian.Uint16(b[6:])
-		}
+		t.DstL4 = binary.BigEndian.Uint16(b[6:])
 	}
 	return true
 }

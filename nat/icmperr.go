@@ -38,11 +38,9 @@ func ICMPError(t *hook.Traversal, m Manip) bool {
 		return true
 	}
 	// The quoted packet went the other way, before it was translated: the
-	// other side, and the tuple itself in place of its inverse.
+	// other side, and the tuple itself in place of its inverse. Its header
+	// length is not questioned, nor is it by Linux.
 	inner := header{p.Data[p.L4+8:], p.Family}
-	if p.Family == packet.IPv4 && int(inner.d[0]&15)*4 < innerLen {
-		return false
-	}
 	if !inner.manip(&c.Tuple[1-d], 1-m) {
 		return false
 	}

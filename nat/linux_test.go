@@ -195,7 +195,7 @@ func both(rules string) *gen.Case {
 			return a
 		}
 		return strings.NewReplacer("{nat}", f.nat, "{[nat]}", bracket(f.nat), "{server}", f.server, "{[server]}", bracket(f.server),
-			"{real}", f.realServer, "{[real]}", bracket(f.realServer), "{lan}", f.lan, "{lan2}", f.lan2,
+			"{real}", f.realServer, "{[real]}", bracket(f.realServer), "{lan}", f.lan, "{[lan]}", bracket(f.lan), "{lan2}", f.lan2,
 			"{netmap}", []string{"203.0.113.0/27", "2001:db8:2::/120"}[i], "{inside}", []string{"192.0.2.0/27", "2001:db8:1::/120"}[i]).Replace(rules)
 	}
 	return router(text(0), text(1))
