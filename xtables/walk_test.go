@@ -215,7 +215,7 @@ func TestBaseTests(t *testing.T) {
 		{"-i lan0+", udp4, "lan0", "wan0", hit},
 		{"! -i lan+", udp4, "lan0", "wan0", miss},
 		{"-i +", udp4, "lan0", "wan0", hit},
-		{"! -i +", udp4, "lan0", "wan0", hit},
+		{"! -i +", udp4, "lan0", "wan0", miss},
 		{"-i fifteen-letters", udp4, "fifteen-letters", "", hit},
 		{"-i fifteen-letter+", udp4, "fifteen-letters", "", hit},
 		{"-i fifteen-letterx", udp4, "fifteen-letters", "", miss},
