@@ -29,10 +29,21 @@ func (h header) manip(target *conntrack.Tuple, m Manip) bool {
 			l4 = -1
 		}
 	}
-	if l4 >= 0 && !h.manipL4(l4, target, m) {
+	old := h.addr(m)
+	to, _ := side(target, m)
+	diff := difference(old, to[:len(old)])
+	if l4 >= 0 && !h.manipL4(l4, target, m, diff) {
 		return false
 	}
-	h.setAddr(target, m)
+	if h.fam == packet.IPv4 {
+		if l4 < 20 {
+			// A quoted header of impossible length: layer 4 lies in it
+			// and the port may have changed the address.
+			diff = difference(old, to[:])
+		}
+		adjust(h.d, 10, diff)
+	}
+	copy(old, to[:])
 	return true
 }
 
@@ -56,22 +67,9 @@ func side(t *conntrack.Tuple, m Manip) (*packet.Addr, uint16) {
 	return &t.Dst, t.DstL4
 }
 
-func (h header) setAddr(target *conntrack.Tuple, m Manip) {
-	old := h.addr(m)
-	to, _ := side(target, m)
-	if h.fam == packet.IPv4 {
-		be := binary.BigEndian
-		check := be.Uint16(h.d[10:])
-		check = packet.Replace16(check, be.Uint16(old), be.Uint16(to[:]))
-		check = packet.Replace16(check, be.Uint16(old[2:]), be.Uint16(to[2:]))
-		be.PutUint16(h.d[10:], check)
-	}
-	copy(old, to[:len(old)])
-}
-
-// manipL4 rewrites the port, id or key and the checksum that covers it.
-// Linux: l4proto_manip_pkt.
-func (h header) manipL4(off int, target *conntrack.Tuple, m Manip) bool {
+// manipL4 rewrites the port, id or key and the checksum that covers it and the
+// address, of which addr is the difference. Linux: l4proto_manip_pkt.
+func (h header) manipL4(off int, target *conntrack.Tuple, m Manip, addr uint32) bool {
 	if off > len(h.d) {
 		return false
 	}
@@ -86,21 +84,21 @@ func (h header) manipL4(off int, target *conntrack.Tuple, m Manip) bool {
 		if len(b) < 8 {
 			return false
 		}
-		check := -1
+		diff := addr + swap(b, port, word)
 		if len(b) >= 20 {
-			check = 16
+			adjust(b, 16, diff)
 		}
-		h.replace(b, port, word, check, target, m)
 	case packet.UDP, packet.UDPLite:
 		if len(b) < 8 {
 			return false
 		}
-		check := 6
-		if target.Proto == packet.UDP && b[6] == 0 && b[7] == 0 {
-			check = -1
+		without := target.Proto == packet.UDP && b[6]|b[7] == 0
+		diff := addr + swap(b, port, word)
+		if without {
+			break
 		}
-		h.replace(b, port, word, check, target, m)
-		if check > 0 && b[6] == 0 && b[7] == 0 {
+		adjust(b, 6, diff)
+		if b[6]|b[7] == 0 {
 			b[6], b[7] = 0xff, 0xff
 		}
 	case packet.SCTP:
@@ -117,16 +115,17 @@ func (h header) manipL4(off int, target *conntrack.Tuple, m Manip) bool {
 		}
 		switch b[0] {
 		case 0, 8, 13, 14, 15, 16, 17, 18:
-			change(b, 4, target.SrcL4, 2)
+			adjust(b, 2, swap(b, 4, target.SrcL4))
 		}
 	case packet.ICMPv6:
 		if len(b) < 8 {
 			return false
 		}
-		h.cover(b, 2, target, m)
+		diff := addr
 		if b[0] == 128 || b[0] == 129 {
-			change(b, 4, target.SrcL4, 2)
+			diff += swap(b, 4, target.SrcL4)
 		}
+		adjust(b, 2, diff)
 	case packet.GRE:
 		if len(b) < 8 {
 			return false
@@ -144,30 +143,21 @@ func (h header) manipL4(off int, target *conntrack.Tuple, m Manip) bool {
 	return true
 }
 
-// replace writes a port and adjusts the checksum at check, unless that is -1.
-func (h header) replace(b []byte, port int, word uint16, check int, target *conntrack.Tuple, m Manip) {
-	if check < 0 {
-		binary.BigEndian.PutUint16(b[port:], word)
-		return
-	}
-	h.cover(b, check, target, m)
-	change(b, port, word, check)
-}
-
-// cover adjusts a checksum whose pseudo header has the address that is about
-// to change. Linux: nf_csum_update.
-func (h header) cover(b []byte, check int, target *conntrack.Tuple, m Manip) {
-	old := h.addr(m)
-	to, _ := side(target, m)
-	acc := packet.Sum(to[:len(old)], uint32(^packet.Fold(packet.Sum(old, 0))))
-	adjust(b, check, acc)
-}
-
-// change writes a 16-bit word and adjusts the checksum over it.
-func change(b []byte, at int, v uint16, check int) {
+// swap writes a 16-bit word and returns the difference to a checksum over it.
+func swap(b []byte, at int, v uint16) uint32 {
 	old := binary.BigEndian.Uint16(b[at:])
 	binary.BigEndian.PutUint16(b[at:], v)
-	adjust(b, check, uint32(^old)+uint32(v))
+	return uint32(^old) + uint32(v)
+}
+
+// difference is what a checksum over an address gains when it changes. Like
+// what swap returns it is below 1<<18, so that a few can be added.
+func difference(old, to []byte) uint32 {
+	be := binary.BigEndian
+	if len(old) == 4 {
+		return uint32(^be.Uint16(old)) + uint32(^be.Uint16(old[2:])) + uint32(be.Uint16(to)) + uint32(be.Uint16(to[2:]))
+	}
+	return uint32(^packet.Fold(packet.Sum(old, 0))) + uint32(packet.Fold(packet.Sum(to, 0)))
 }
 
 // adjust adds a difference to a stored checksum. Of the two forms of zero it
