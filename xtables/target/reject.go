@@ -128,7 +128,7 @@ func answerable(p *packet.Packet) bool {
 		if len(h) >= 4 && h[0]&0x80 == 0 {
 			return true
 		}
-	case packet.AH, packet.ESP, packet.SCTP, packet.UDPLite, packet.DCCP:
+	case packet.AH, packet.ESP, packet.SCTP, packet.UDPLite: // DCCP left this list in 6.16
 		return true
 	}
 	return sumsUp(p, h)
