@@ -4,11 +4,13 @@ import (
 	"weir/conntrack"
 	"weir/hook"
 	"weir/packet"
+	"weir/trace"
 )
 
 // Hook is NAT at a hook point, for every packet: it asks the nat table for the
 // first packets of a connection, decides not to translate when nobody else
-// decided, and rewrites. walk runs the nat table's chain of the point.
+// decided, and rewrites. walk runs the nat table's chain of the point. A drop has
+// its reason in t.
 // Linux: nf_nat_inet_fn, nf_nat_ipv4_fn, nf_nat_ipv6_fn.
 func Hook(t *hook.Traversal, walk func(*hook.Traversal) hook.Verdict) hook.Verdict {
 	c := t.CT.Conn
@@ -19,7 +21,10 @@ func Hook(t *hook.Traversal, walk func(*hook.Traversal) hook.Verdict) hook.Verdi
 	switch t.CT.Info {
 	case conntrack.InfoRelated, conntrack.InfoRelatedReply:
 		if isICMP(t.Pkt) {
-			return verdict(t, ICMPError(t, m))
+			if why := translateError(t, m); why != "" {
+				return refuse(t, why)
+			}
+			return hook.Accept
 		}
 		fallthrough
 	case conntrack.InfoNew:
@@ -40,14 +45,10 @@ func Hook(t *hook.Traversal, walk func(*hook.Traversal) hook.Verdict) hook.Verdi
 			return evict(t, c)
 		}
 	}
-	return verdict(t, Packet(t, m))
-}
-
-func verdict(t *hook.Traversal, ok bool) hook.Verdict {
-	if ok {
-		return hook.Accept
+	if !Packet(t, m) {
+		return refuse(t, "too short to be translated")
 	}
-	return t.Drop(hook.ReasonNATFailed)
+	return hook.Accept
 }
 
 // isICMP reports the ICMP of the packet's own family.
@@ -68,6 +69,9 @@ func wayOutChanged(t *hook.Traversal, c *conntrack.Conn) bool {
 // evict ends a connection whose mapping no longer fits; its next packet makes
 // a new one.
 func evict(t *hook.Traversal, c *conntrack.Conn) hook.Verdict {
+	if t.Trace.On() {
+		t.Trace.Add(trace.Step{Kind: trace.KindNAT, Text: "leaves by another interface than the masqueraded connection: the connection ends", Verdict: "DROP"})
+	}
 	t.Env.CT.KillCounting(t.CT, t.Pkt, t.Now)
 	return t.Drop(hook.ReasonNATRouteChange)
 }

@@ -2,7 +2,6 @@ package nat
 
 import (
 	"encoding/binary"
-	"strconv"
 
 	"weir/conntrack"
 	"weir/hook"
@@ -209,6 +208,9 @@ const (
 func (s *search) freePort(t *conntrack.Tuple) {
 	lo, size, ok := s.ports(t)
 	if !ok {
+		if s.r.Flags&(randomMask|ProtoSpecified) == 0 {
+			s.how = "taken, and nothing else may change"
+		}
 		return
 	}
 	k := key(t, s.m)
@@ -220,7 +222,7 @@ func (s *search) freePort(t *conntrack.Tuple) {
 		off = uint16(s.t.Env.Rand.PortOffset(lo, size))
 	}
 	if s.t.Trace.On() {
-		s.how = "searched in " + strconv.Itoa(int(lo)) + "-" + strconv.Itoa(int(lo+size-1))
+		s.how = s.explainSearch(t, lo, size)
 	}
 	attempts := int(min(size, maxAttempts))
 	for {
@@ -232,6 +234,9 @@ func (s *search) freePort(t *conntrack.Tuple) {
 			off++
 		}
 		if uint32(attempts) >= size || attempts < minAttempts {
+			if s.t.Trace.On() {
+				s.how += ", and none is free"
+			}
 			return
 		}
 		attempts /= 2

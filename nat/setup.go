@@ -3,7 +3,6 @@ package nat
 import (
 	"weir/conntrack"
 	"weir/hook"
-	"weir/trace"
 )
 
 // Setup chooses a mapping for one side of a new connection and writes it into
@@ -32,13 +31,11 @@ func setup(t *hook.Traversal, c *conntrack.Conn, r *Range, m Manip, null bool) b
 		return true
 	}
 	if c.Has(m.done()) {
-		t.Why = hook.ReasonNATFailed
-		return false
+		return fail(t, "decided already")
 	}
 	cur, ok := c.Tuple[conntrack.Reply].Inverse()
 	if !ok {
-		t.Why = hook.ReasonNATFailed
-		return false
+		return fail(t, "a connection that has no answer")
 	}
 	s := search{t: t, tb: t.Env.CT, c: c, r: r, m: m}
 	next := s.unique(&cur)
@@ -55,28 +52,4 @@ func setup(t *hook.Traversal, c *conntrack.Conn, r *Range, m Manip, null bool) b
 		s.explain(&cur, &next, null)
 	}
 	return true
-}
-
-// explain adds the step that tells which mapping was chosen, and why.
-func (s *search) explain(cur, next *conntrack.Tuple, null bool) {
-	side := "source"
-	if s.m == Destination {
-		side = "destination"
-	}
-	step := trace.Step{Kind: trace.KindNAT, Match: *next != *cur, Verdict: "ACCEPT"}
-	switch {
-	case null && *next == *cur:
-		step.Text = side + " stays (null binding)"
-	case *next == *cur:
-		step.Text = side + " " + sideText(cur, s.m) + " stays: it is in the range and free"
-	default:
-		step.Text = sideText(cur, s.m) + " -> " + sideText(next, s.m)
-		if null {
-			step.Text += " (null binding: the answer's tuple was taken)"
-		}
-	}
-	if s.how != "" {
-		step.Detail = append(step.Detail, trace.Pair{Key: "chosen", Value: s.how})
-	}
-	s.t.Trace.Add(step)
 }

@@ -16,13 +16,11 @@ func Masquerade(t *hook.Traversal, r *Range) bool {
 		return true
 	}
 	if t.Out == nil {
-		t.Why = hook.ReasonNATFailed
-		return false
+		return fail(t, "no interface to masquerade as")
 	}
 	src := t.Env.Routes.SourceFor(t.Pkt.Family, t.Pkt.Dst(), t.Out, t.Route.Gateway)
 	if src.IsZero() {
-		t.Why = hook.ReasonNATFailed
-		return false
+		return fail(t, "no address to masquerade as")
 	}
 	c.MasqIf = uint32(t.Out.Index)
 	return Setup(t, c, r.to(src), Source)
@@ -44,8 +42,7 @@ func Redirect(t *hook.Traversal, r *Range) bool {
 		to = packet.Addr{15: 1}
 	}
 	if !ok {
-		t.Why = hook.ReasonNATFailed
-		return false
+		return fail(t, "no address to redirect to")
 	}
 	return Setup(t, c, r.to(to), Destination)
 }
