@@ -63,9 +63,11 @@ COMMIT
 -A POSTROUTING -o wan0 -p tcp -j SNAT --to-source 203.0.113.30:20000-20100
 COMMIT
 *filter
+:INPUT ACCEPT
+:FORWARD ACCEPT
 -A FORWARD -m state --state NEW -m comment --comment "counted"
 -A FORWARD -m conntrack --ctstate DNAT -m length --length 0:100
--A FORWARD -m tcpmss --mss 1000:1400
+-A FORWARD -p tcp -m tcpmss --mss 1000:1400
 -A FORWARD -p tcp -m tcp --tcp-option 4
 COMMIT
 `, `*raw
@@ -73,6 +75,7 @@ COMMIT
 -A PREROUTING -p udp -j CT --notrack
 COMMIT
 *filter
+:FORWARD ACCEPT
 -A FORWARD -m conntrack --ctstate UNTRACKED
 COMMIT
 `},
