@@ -37,8 +37,12 @@ func (s *search) explain(cur, next *conntrack.Tuple, null bool) {
 	switch {
 	case null && *next == *cur:
 		step.Text = side + " stays (null binding)"
+		s.how = ""
 	case *next == *cur:
-		step.Text = side + " " + sideText(cur, s.m) + " stays: it is in the range and free"
+		step.Text = side + " " + sideText(cur, s.m) + " stays"
+		if s.how == "" {
+			s.how = "it is in the range and free"
+		}
 	default:
 		step.Text = sideText(cur, s.m) + " -> " + sideText(next, s.m)
 		if null {
