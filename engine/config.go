@@ -101,7 +101,8 @@ func New(c Config) (*Machine, []error) {
 }
 
 // ParseRules reads a rule text with all the extensions that weir has. An
-// absent text gives an empty rule set.
+// absent text gives an empty rule set. Counters in the text are not taken
+// over, as with iptables-restore without -c.
 func ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
 	if text.Text == nil {
 		return &xtables.Ruleset{Family: f}, nil
@@ -109,6 +110,9 @@ func ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
 	file, errs := save.Parse(text.Name, text.Text, f, std.List())
 	if len(errs) > 0 {
 		return nil, errs
+	}
+	for _, t := range file.Rules.Tables {
+		t.SwapCounters(nil)
 	}
 	return file.Rules, nil
 }

@@ -133,9 +133,12 @@ func TestCapturesThroughTheKernel(t *testing.T) {
 	}
 }
 
-// whole adds the tables that rules leave out, empty, since a table that was
-// ever used in a namespace stays.
+// whole adds the tables that rules leave out, since a table that was ever used
+// in a namespace stays: empty, but for TRACE in raw.
 func whole(rules string) string {
+	if !strings.Contains(rules, "*raw\n") {
+		rules += "*raw\n-A PREROUTING -j TRACE\n-A OUTPUT -j TRACE\nCOMMIT\n"
+	}
 	for _, name := range []string{"raw", "mangle", "nat", "filter", "security"} {
 		if !strings.Contains(rules, "*"+name+"\n") {
 			rules += "*" + name + "\nCOMMIT\n"
