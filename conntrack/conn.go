@@ -68,6 +68,7 @@ const (
 	stamped                         // has a start time (nf_conntrack_timestamp at creation)
 	inSources                       // is in the by-source index
 	symmetric                       // both tuples are equal: sent to itself, port and all
+	labelled                        // has had a label
 )
 
 // ID is the connection's name; valid until it is freed.

@@ -9,6 +9,7 @@ type slab struct {
 	conns    []*[chunkConns]Conn
 	counters []*[chunkConns][2]Counter
 	starts   []*[chunkConns]int64
+	labels   []*[chunkConns][NumLabels / 64]uint64
 	used     uint32 // slots handed out so far, slot 0 included
 	free     uint32 // chain of free slots through srcNext
 }

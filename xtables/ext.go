@@ -55,6 +55,12 @@ type Target interface {
 	AppendArgs(b []byte) []byte
 }
 
+// ConntrackUser is a Target whose options decide whether loading it switches
+// tracking on; its answer counts instead of TargetExt.NeedsConntrack.
+type ConntrackUser interface {
+	NeedsConntrack() bool
+}
+
 // Families says for which of iptables and ip6tables an extension exists.
 type Families uint8
 

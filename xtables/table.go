@@ -134,7 +134,7 @@ func (rs *Ruleset) NeedsConntrack() bool {
 			if r == nil {
 				continue
 			}
-			if e := r.Target.Ext; e != nil && e.NeedsConntrack {
+			if r.Target.needsConntrack() {
 				return true
 			}
 			for i := range r.Matches {
@@ -145,6 +145,13 @@ func (rs *Ruleset) NeedsConntrack() bool {
 		}
 	}
 	return false
+}
+
+func (t *RuleTarget) needsConntrack() bool {
+	if u, ok := t.Target.(ConntrackUser); ok {
+		return u.NeedsConntrack()
+	}
+	return t.Ext != nil && t.Ext.NeedsConntrack
 }
 
 // Bind gives the extensions the state that outlives a rule set. Call it once,

@@ -25,7 +25,7 @@ const module = "weir"
 // only; test aids under internal/ that are not listed may import anything and
 // only tests may import them.
 var layers = map[string]int{
-	"packet": 0, "iface": 0, "trace": 0, "internal/siphash": 0, "internal/jhash": 0,
+	"packet": 0, "iface": 0, "trace": 0, "internal/siphash": 0, "internal/jhash": 0, "internal/cbpf": 0,
 	"conntrack": 1, "defrag": 1, "route": 1, "trace/render": 1,
 	"hook": 2, "conntrack/show": 2, "xtables/names": 2,
 	"nat": 3, "router": 3, "xtables/logline": 3,

@@ -17,7 +17,7 @@ func list() xtables.List {
 		match.TCPMSS(), match.TOS(), match.TTL(), match.UDP(),
 		match.AH(), match.AH6(), match.Connbytes(), match.CPU(), match.DCCP(), match.Dst(), match.ECN(),
 		match.ESP(), match.EUI64(), match.Frag(), match.HBH(), match.IPv6Header(), match.MH(), match.Owner(),
-		match.Quota(), match.RT(), match.SCTP(), match.String(), match.U32(), match.Recent(), match.Rpfilter(), match.IPComp(), match.Time(),
+		match.Quota(), match.RT(), match.SCTP(), match.String(), match.U32(), match.Hashlimit(), match.Connlimit(), match.Helper(), match.Connlabel(), match.Cluster(), match.Devgroup(), match.Realm(), match.Policy(), match.BPF(), match.SRH(), match.Recent(), match.Rpfilter(), match.IPComp(), match.Time(),
 	}}
 }
 

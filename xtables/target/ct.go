@@ -13,7 +13,7 @@ import (
 // CT is -j CT: says how connection tracking is to treat the packet.
 func CT() xtables.TargetExt {
 	return xtables.TargetExt{
-		Name: "CT", Families: xtables.Both, Tables: []string{"raw"}, NeedsConntrack: true,
+		Name: "CT", Families: xtables.Both, Tables: []string{"raw"},
 		Options: append(one("helper", "timeout", "ctevents", "expevents", "zone", "zone-orig", "zone-reply"),
 			flags("notrack")...),
 		Parse: parseCT,
@@ -140,6 +140,9 @@ func knownHelper(f packet.Family, proto uint8, name string) bool {
 	}
 	return proto == p && (v6 || f == packet.IPv4)
 }
+
+// NeedsConntrack: all of CT but --notrack.
+func (m *ctTarget) NeedsConntrack() bool { return !m.notrack }
 
 // Do leaves a packet alone that something is attached to already.
 func (m *ctTarget) Do(t *hook.Traversal) xtables.Code {

@@ -1,0 +1,34 @@
+package conntrack
+
+// NumLabels is how many labels a connection may have, numbered from 0.
+const NumLabels = 128
+
+// HasLabel reports whether a label of a connection is set (-m connlabel).
+func (s *slab) HasLabel(c *Conn, bit uint8) bool {
+	if c.flags&labelled == 0 || bit >= NumLabels {
+		return false
+	}
+	return s.labels[c.index/chunkConns][c.index%chunkConns][bit/64]&(1<<(bit%64)) != 0
+}
+
+// SetLabel sets a label below NumLabels. The first label of a connection makes
+// room for those of its neighbours; connections without any cost nothing.
+func (tb *Table) SetLabel(c *Conn, bit uint8) {
+	if bit >= NumLabels || tb.HasLabel(c, bit) {
+		return
+	}
+	n := c.index / chunkConns
+	for uint32(len(tb.labels)) <= n {
+		tb.labels = append(tb.labels, nil)
+	}
+	if tb.labels[n] == nil {
+		tb.labels[n] = new([chunkConns][NumLabels / 64]uint64)
+	}
+	l := &tb.labels[n][c.index%chunkConns]
+	if c.flags&labelled == 0 {
+		*l = [NumLabels / 64]uint64{}
+		c.flags |= labelled
+	}
+	l[bit/64] |= 1 << (bit % 64)
+	c.note(EventBitLabel)
+}
