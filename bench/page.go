@@ -44,11 +44,11 @@ func writePage(dir string, results []Result) error {
 		{"flows.svg", "A packet of an established connection", "one core, 64 bytes, masqueraded, flows at random, both directions; less is better", "connections in the table", "established",
 			"## Established connections\nUDP and TCP alike, flows chosen at random, both directions. ns a packet; in brackets, how many times weir's.", false},
 		{"rules.svg", "A packet of an established connection, by rules", "rules that do not match before the one that accepts; 1 k connections; less is better", "rules before the accept", "established",
-			"## Established connections behind many rules\n1 k connections; before the rule that accepts stand as many others that do not match: addresses, ports, interfaces, connection state, multiport and user chains, mixed.", true},
+			"## Established connections behind many rules\n1 k connections; before the rule that accepts stand as many others that do not match: addresses, ports, interfaces,\nconnection state, multiport and user chains, mixed.", true},
 		{"", "", "", "", "new",
 			"## New connections\nEach packet opens a connection (a SYN, or UDP) that is masqueraded, from an empty table to the number at the top. ns a connection.", false},
 		{"new-rules.svg", "The first packet of a connection, by rules", "a new, masqueraded connection through rules that do not match; less is better", "rules before the accept", "new",
-			"## New connections through many rules\nThe same rules, but every packet is the first of its connection and has to be decided.", true},
+			"## New connections through many rules\nThe same rules, but every packet is the first of its connection and has to be decided. From an empty table to at most 100 k\nconnections.", true},
 	} {
 		cols := columns(results, s.workload, s.byRules)
 		if len(cols) == 0 {

@@ -69,6 +69,10 @@ func summarise(p point, rows []*row) (results []Result) {
 			a := float64(int64(*r.allocs*100+0.5)) / 100
 			x.AllocsPerPacket = &a
 		}
+		// What a subject needs once, and its rules, are not the connections'.
+		if p.Flows < 100_000 || p.Rules > 0 {
+			x.BytesPerConnection = nil
+		}
 		if x.BytesPerConnection != nil {
 			x.BytesPerConnection = round(*r.bytes)
 		}
@@ -213,7 +217,7 @@ func printTable(w io.Writer, results []Result) {
 }
 
 func ratio(r, weir *Result) string {
-	if weir == nil || r.Subject == "weir" || *weir.NsPerPacket <= 0 {
+	if weir == nil || r.Subject == "weir" || r.Subject == "linux-forwarding" || *weir.NsPerPacket <= 0 {
 		return ""
 	}
 	x := *r.NsPerPacket / *weir.NsPerPacket

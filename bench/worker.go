@@ -70,8 +70,6 @@ const (
 	batchMax = 4096
 	// step is the packet clock's: 5 million packets a second.
 	step = 200
-	// growth is how many connections new ones through rules may add up to.
-	growth = 1 << 20
 )
 
 // gatewayWorker drives a Subject.
@@ -101,11 +99,7 @@ func (g *gatewayWorker) prepare(q request) reply {
 	var err error
 	var bytes *float64
 	if q.Workload == "new" {
-		conns := q.Flows
-		if q.Rules > 0 {
-			conns = growth
-		}
-		if err = g.s.Open(conns, g.rules); err == nil {
+		if err = g.s.Open(q.Flows, g.rules); err == nil {
 			err = g.tryNew()
 		}
 	} else {
@@ -307,19 +301,15 @@ func (g *gatewayWorker) fill(n int) {
 }
 
 func (g *gatewayWorker) measure(q request) reply {
-	// A whole growth from empty, or a slice of it through many rules.
-	limit := 2 << 20
-	if g.q.Workload == "new" {
-		limit = g.q.Flows
-		if g.q.Rules == 0 && g.next > 0 {
-			g.s.Close()
-			runtime.GC()
-			if err := g.s.Open(g.q.Flows, g.rules); err != nil {
-				return reply{Error: err.Error()}
-			}
-			g.next = 0
+	limit, isNew := 2<<20, g.q.Workload == "new"
+	if isNew { // always from an empty table
+		g.s.Close()
+		runtime.GC()
+		if err := g.s.Open(g.q.Flows, g.rules); err != nil {
+			return reply{Error: err.Error()}
 		}
-		limit = min(limit, growth-g.next)
+		g.next, limit = 0, g.q.Flows
+		q.Budget *= 2
 	}
 	g.perPush = 0
 	var warm, ns, process int64
@@ -339,18 +329,18 @@ func (g *gatewayWorker) measure(q request) reply {
 		g.perPush = float64(t) / float64(n)
 		// New connections count from the first; established ones when the
 		// caches know them again.
-		if g.q.Workload != "new" && warm < q.Budget/8 {
+		if !isNew && warm < q.Budget/8 {
 			warm += t
 			continue
 		}
 		ns, process, packets = ns+t, process+p, packets+n
 		allocs += mallocs() - a0
-		if ns > q.Budget && (g.q.Workload != "new" || g.q.Rules > 0) {
+		if ns > q.Budget && (!isNew || g.q.Rules > 0) {
 			break
 		}
 	}
 	if packets == 0 {
-		return reply{Error: "no new flows are left"}
+		return reply{Error: "nothing was measured"}
 	}
 	a := reply{NS: float64(ns) / float64(packets), ProcessNS: float64(process) / float64(packets), Packets: packets}
 	if _, ok := g.s.(foreign); !ok {
