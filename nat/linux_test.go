@@ -298,12 +298,11 @@ func TestLinuxChecksums(t *testing.T) {
 		"-A POSTROUTING -o wan0 -j SNAT --to-source {nat}",
 		"-A PREROUTING -i lan0 -p udp -j DNAT --to-destination {[real]}:8000\n-A PREROUTING -i lan0 -p tcp -j DNAT --to-destination {[real]}:8000",
 	} {
-		for i, f := range families {
+		for _, f := range families {
 			for _, proto := range []uint8{wire.ProtoUDP, wire.ProtoTCP, f.icmp, wire.ProtoUDPLite} {
 				t.Run(fmt.Sprintf("%s protocol %d", f.name, proto), func(t *testing.T) {
 					c := both(rules)
 					c.Machine.Sysctl["net.netfilter.nf_conntrack_checksum"] = "0"
-					_ = i
 					out := flow{proto, f.lan, f.server, 5000, 53}
 					at := map[uint8]int{wire.ProtoTCP: 16, wire.ProtoUDP: 6, wire.ProtoUDPLite: 6, wire.ProtoICMP: 2, wire.ProtoICMP6: 2}[proto]
 					for v := 0; v < 65536; v += step {
