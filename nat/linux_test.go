@@ -108,8 +108,8 @@ func TestLinuxAddressOfARange(t *testing.T) {
 			for i := range 125 {
 				for j := range 2 {
 					m.Packets = append(m.Packets, from("lan0",
-						udp(fmt.Sprintf("192.0.2.%d", 2+2*i), 5000, fmt.Sprintf("198.51.%d.%d", j, i*7%251+1), 53),
-						udp(fmt.Sprintf("2001:db8:1::%x:%x", i*257, 2+i), 5000, fmt.Sprintf("2001:db8:77:%x::%x", j, i*7+1), 53))...)
+						udp(fmt.Sprintf("192.0.2.%d", 2+2*i), 5000+uint16(j*(i%3)), fmt.Sprintf("198.51.%d.%d", j, i*7%251+1), 53),
+						udp(fmt.Sprintf("2001:db8:1::%x:%x", i*257, 2+i), 5000+uint16(j*(i%3)), fmt.Sprintf("2001:db8:77:%x::%x", j, i*7+1), 53))...)
 				}
 			}
 			compare(t, r, m)

@@ -11,6 +11,7 @@ import (
 	"weir/conntrack"
 	"weir/engine"
 	"weir/iface"
+	"weir/internal/gen"
 	"weir/internal/wire"
 	"weir/packet"
 	"weir/route"
@@ -46,7 +47,11 @@ type box struct {
 
 func newBox(t *testing.T, rules string, offsets ...uint32) *box {
 	t.Helper()
-	c := both(rules)
+	return newBoxOf(t, both(rules), offsets...)
+}
+
+func newBoxOf(t *testing.T, c *gen.Case, offsets ...uint32) *box {
+	t.Helper()
 	d := &dice{list: offsets}
 	cfg := engine.Config{
 		Rules4: engine.Text{Name: "rules.v4", Text: []byte(c.Rules4)}, Rules6: engine.Text{Name: "rules.v6", Text: []byte(c.Rules6)},
@@ -336,6 +341,50 @@ func TestTracesSayWhy(t *testing.T) {
 			}
 			if !slices.Contains(got, c.want) {
 				t.Errorf("steps %q, want one to be %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestAddressOfARange is the address that Linux 6.18 chose of a range.
+func TestAddressOfARange(t *testing.T) {
+	for _, c := range []struct {
+		addresses     string
+		persistent    bool
+		src, dst, nat string
+	}{
+		{"203.0.113.10-203.0.113.49", false, "192.0.2.10", "198.51.100.10", "203.0.113.11"},
+		{"203.0.113.10-203.0.113.49", false, "192.0.2.10", "198.51.100.11", "203.0.113.18"},
+		{"203.0.113.10-203.0.113.49", false, "192.0.2.11", "198.51.100.10", "203.0.113.22"},
+		{"203.0.113.10-203.0.113.49", true, "192.0.2.10", "198.51.100.10", "203.0.113.44"},
+		{"203.0.113.10-203.0.113.49", true, "192.0.2.10", "198.51.100.11", "203.0.113.44"},
+		{"203.0.113.10-203.0.113.49", true, "192.0.2.11", "198.51.100.10", "203.0.113.37"},
+		{"203.0.113.200-203.0.117.9", false, "192.0.2.10", "198.51.100.10", "203.0.113.224"},
+		{"203.0.113.200-203.0.117.9", false, "192.0.2.10", "198.51.100.11", "203.0.114.111"},
+		{"203.0.113.200-203.0.117.9", false, "192.0.2.11", "198.51.100.11", "203.0.115.98"},
+		{"203.0.113.200-203.0.117.9", true, "192.0.2.10", "198.51.100.10", "203.0.116.159"},
+		{"203.0.113.200-203.0.117.9", true, "192.0.2.11", "198.51.100.10", "203.0.116.1"},
+		{"2001:db8:2::10-2001:db8:2::4f", false, "2001:db8:1::10", "2001:db8:9::10", "2001:db8:2::16"},
+		{"2001:db8:2::10-2001:db8:2::4f", false, "2001:db8:1::10", "2001:db8:9:8:7:6:5:4", "2001:db8:2::26"},
+		{"2001:db8:2::10-2001:db8:2::4f", false, "2001:db8:1:2:3:4:5:6", "2001:db8:9::10", "2001:db8:2::1a"},
+		{"2001:db8:2::10-2001:db8:2::4f", true, "2001:db8:1::10", "2001:db8:9::10", "2001:db8:2::2b"},
+		{"2001:db8:2::10-2001:db8:2::4f", true, "2001:db8:1::10", "2001:db8:9:8:7:6:5:4", "2001:db8:2::2b"},
+		{"2001:db8:2::10-2001:db8:2:0:ffff:ffff:ffff:ffff", false, "2001:db8:1::10", "2001:db8:9::10", "2001:db8:2::1ada:240c"},
+		{"2001:db8:2::10-2001:db8:2:0:ffff:ffff:ffff:ffff", false, "2001:db8:1:2:3:4:5:6", "2001:db8:9:8:7:6:5:4", "2001:db8:2::fa38:de88"},
+		{"2001:db8:2::10-2001:db8:2:0:ffff:ffff:ffff:ffff", true, "2001:db8:1:2:3:4:5:6", "2001:db8:9::10", "2001:db8:2::e9b2:32ac"},
+	} {
+		t.Run(fmt.Sprintf("%s persistent %v %s to %s", c.addresses, c.persistent, c.src, c.dst), func(t *testing.T) {
+			rule := "-A POSTROUTING -o wan0 -j SNAT --to-source " + c.addresses
+			if c.persistent {
+				rule += " --persistent"
+			}
+			m := router(rule, "")
+			if ip(c.src).Is6() {
+				m = router("", rule)
+			}
+			b := newBoxOf(t, m)
+			if got, want := told(b.send("lan0", udp(c.src, 5000, c.dst, 53))), join(c.nat, "5000")+" > "+join(c.dst, "53"); got != want {
+				t.Errorf("%s, want %s", got, want)
 			}
 		})
 	}
