@@ -17,8 +17,8 @@ campaign: ## compare with the kernel: PACKETS=1000000 SEED=1
 fuzz: ## fuzz every parser, TIME=10m each
 	@./internal/fuzz.sh $(TIME)
 
-bench: ## benchmarks of the packet path
-	$(GO) test -run '^$$' -bench . -benchmem ./engine ./conntrack ./xtables
+bench: ## weir beside its peers: writes bench/results.json and docs/performance.md
+	cd bench && $(GO) run .
 
 docs: ## write the generated pages again
 	$(GO) test ./xtables/std -run TestSupportPage -update
