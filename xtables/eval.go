@@ -183,6 +183,9 @@ rules:
 				pc++
 				continue rules
 			}
+			if t.Hotdrop {
+				return tb.lastRule(t, pc, tracing, bottom)
+			}
 		}
 		c := &tb.counters[pc]
 		if o.kind != kindImplicit {
@@ -250,6 +253,28 @@ rules:
 			}
 		}
 	}
+}
+
+// lastRule ends the walk at a rule of which a match could not read the packet
+// and yet said yes, because it is inverted: Linux counts the packet and runs
+// the target, and then drops.
+func (tb *Table) lastRule(t *hook.Traversal, pc int32, tracing bool, bottom int) hook.Verdict {
+	c := &tb.counters[pc]
+	c.Packets++
+	c.Bytes += uint64(t.Pkt.Len())
+	if t.Memo != nil {
+		t.Memo.Varying = true
+	}
+	if t.NFTrace {
+		tb.logTrace(t, pc)
+	}
+	if tb.ops[pc].kind == KindExt {
+		tb.rules[pc].Target.Target.Do(t)
+	}
+	if tracing {
+		tb.traceRule(t, pc, hook.Drop.String(), tb.sp-bottom)
+	}
+	return t.Drop(hook.ReasonHotdrop)
 }
 
 // back is where a RETURN leads: behind the calling rule, or to the end of the

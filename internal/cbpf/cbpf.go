@@ -31,7 +31,12 @@ type Meta struct {
 	// that asks for it then ends with 0.
 	IfIndex uint32
 	IPv6    bool
-	Rand    interface{ Uint32() uint32 } // nil gives zeros
+	// Link is the link header, nil if the packet came without one: then what
+	// is asked of it is asked of the packet. NoLink: a packet of this machine
+	// has none yet, and a program that asks ends with 0.
+	Link   *[14]byte
+	NoLink bool
+	Rand   interface{ Uint32() uint32 } // nil gives zeros
 }
 
 // The errors of reading and checking programs.
@@ -65,11 +70,12 @@ const (
 	cells = 16
 )
 
-// Ancillary loads: offsets from adOff, and bytes from the IP header on from
-// netOff (linux/filter.h SKF_*).
+// Ancillary loads: offsets from adOff, bytes from the IP header on from
+// netOff, and from the link header on from linkOff (linux/filter.h SKF_*).
 const (
-	adOff  = 0xfffff000
-	netOff = 0xfff00000
+	adOff   = 0xfffff000
+	netOff  = 0xfff00000
+	linkOff = 0xffe00000
 
 	adProtocol, adPktType, adIfIndex, adMark, adCPU, adXorX, adRandom = 0, 4, 8, 20, 36, 40, 56
 )
@@ -136,8 +142,6 @@ func (p Program) Check() error {
 				default:
 					return errOutside
 				}
-			} else if in.Code&0xe0 == abs && in.K >= 1<<31 && in.K < netOff {
-				return errOutside
 			}
 		case jmp:
 			if in.Code == jmp|ja {
@@ -179,12 +183,12 @@ func (p Program) Run(d []byte, m Meta) uint32 {
 			case length:
 				a = uint32(len(d))
 			case ind:
-				a, ok = load(d, uint32(x+in.K), in.Code)
+				a, ok = m.load(d, x+in.K, in.Code)
 			case abs:
 				if in.K >= adOff {
 					a, ok = m.ancillary(in.K-adOff, a, x)
 				} else {
-					a, ok = load(d, in.K, in.Code)
+					a, ok = m.load(d, in.K, in.Code)
 				}
 			}
 			if !ok {
@@ -199,7 +203,7 @@ func (p Program) Run(d []byte, m Meta) uint32 {
 			case length:
 				x = uint32(len(d))
 			case msh:
-				v, ok := load(d, in.K, byt)
+				v, ok := m.load(d, in.K, byt)
 				if !ok {
 					return 0
 				}
@@ -290,9 +294,17 @@ func compute(op uint16, a, k uint32) uint32 {
 }
 
 // load reads a word, half word or byte in network order.
-func load(d []byte, off uint32, code uint16) (uint32, bool) {
-	if off >= netOff {
+func (m *Meta) load(d []byte, off uint32, code uint16) (uint32, bool) {
+	switch {
+	case off >= netOff:
 		off -= netOff
+	case off >= linkOff:
+		if m.NoLink {
+			return 0, false
+		}
+		if off -= linkOff; m.Link != nil {
+			return m.loadLink(d, off, code)
+		}
 	}
 	n := uint64(4)
 	switch code & 0x18 {
@@ -311,6 +323,30 @@ func load(d []byte, off uint32, code uint16) (uint32, bool) {
 		return uint32(binary.BigEndian.Uint16(d)), true
 	}
 	return uint32(d[0]), true
+}
+
+// loadLink reads from the link header on.
+func (m *Meta) loadLink(d []byte, off uint32, code uint16) (v uint32, ok bool) {
+	n := uint32(4)
+	switch code & 0x18 {
+	case half:
+		n = 2
+	case byt:
+		n = 1
+	}
+	if uint64(off)+uint64(n) > uint64(len(d)+len(m.Link)) {
+		return 0, false
+	}
+	for i := off; i < off+n; i++ {
+		b := byte(0)
+		if i < uint32(len(m.Link)) {
+			b = m.Link[i]
+		} else {
+			b = d[i-uint32(len(m.Link))]
+		}
+		v = v<<8 | uint32(b)
+	}
+	return v, true
 }
 
 // ancillary is what the packet is beside its bytes.

@@ -59,6 +59,10 @@ func (m *ah6Match) Match(t *hook.Traversal) bool {
 		return false
 	}
 	n := (uint32(h[1]) + 2) * 4
+	if uint32(len(h)) < n {
+		t.Hotdrop = true
+		return false
+	}
 	return m.spi.has(binary.BigEndian.Uint32(h[4:])) &&
 		(m.length == 0 || (n == m.length) != m.notLen) &&
 		!(m.res && h[2]|h[3] != 0)

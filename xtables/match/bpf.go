@@ -1,6 +1,7 @@
 package match
 
 import (
+	"encoding/binary"
 	"strconv"
 	"strings"
 
@@ -73,11 +74,22 @@ func readBPF(s string) (cbpf.Program, error) {
 }
 
 // Match runs the program on the packet from its IP header on.
-func (m *bpfMatch) Match(t *hook.Traversal) bool { return m.prog.Run(t.Pkt.Data, m.meta(t)) != 0 }
+func (m *bpfMatch) Match(t *hook.Traversal) bool {
+	meta := m.meta(t)
+	if l := &t.Pkt.Link; l.HasMAC {
+		var h [14]byte
+		copy(h[:], l.Dst[:])
+		copy(h[6:], l.Src[:])
+		binary.BigEndian.PutUint16(h[12:], l.Proto)
+		meta.Link = &h
+	}
+	return m.prog.Run(t.Pkt.Data, meta) != 0
+}
 
 // meta is what the program may ask beside the bytes.
 func (m *bpfMatch) meta(t *hook.Traversal) cbpf.Meta {
 	meta := cbpf.Meta{Mark: t.Mark, PktType: uint8(t.Pkt.Link.Type), IPv6: t.Pkt.Data[0]>>4 == 6}
+	meta.NoLink = t.Local
 	// The packet belongs to the device by which it came until it is about to
 	// leave; one of this machine has none before.
 	dev := t.In

@@ -76,18 +76,21 @@ func parseDCCP(_ *xtables.Context, given []xtables.Given) (xtables.Match, error)
 	return m, nil
 }
 
+// dccpInvalid stands for all types from here on.
+const dccpInvalid = 10
+
 // dccpFixed is the length of a packet type's own part of the header (RFC 4340
 // section 5).
 func dccpFixed(typ uint8) int {
 	switch typ {
 	case 0:
 		return 4
-	case 1, 7:
-		return 12
 	case 2:
 		return 0
+	case 3, 4, 5, 6, 8, 9:
+		return 8
 	}
-	return 8
+	return 12 // of what is not known too, as in Linux
 }
 
 func (m *dccpMatch) Match(t *hook.Traversal) bool {
@@ -96,7 +99,7 @@ func (m *dccpMatch) Match(t *hook.Traversal) bool {
 		return false
 	}
 	s, d := ports(h)
-	typ := h[8] >> 1 & 15
+	typ := min(h[8]>>1&15, dccpInvalid)
 	if !m.src.Has(s) || !m.dst.Has(d) || m.hasTypes && (m.types&(1<<typ) != 0) == m.notTypes {
 		return false
 	}
@@ -107,9 +110,12 @@ func (m *dccpMatch) Match(t *hook.Traversal) bool {
 	if h[8]&1 != 0 {
 		start += 4
 	}
+	if end == start {
+		return m.notOption // nothing is read of the rest of the header
+	}
 	if end < start || end > len(h) {
-		t.Hotdrop = true
-		return false
+		t.Hotdrop = true // and with "!" the rule still counts the packet
+		return m.notOption
 	}
 	return hasTCPOption(h[start:end], m.option) != m.notOption
 }

@@ -17,7 +17,7 @@ func extHeader(t *hook.Traversal, kind uint8, need int) (h []byte, ok bool) {
 		if !found && !isExt(next) {
 			return nil, false
 		}
-		if len(d)-off < 2 || next == packet.Fragment && len(d)-off < 4 {
+		if len(d)-off < 2 || (next == packet.Fragment || next == packet.Routing) && len(d)-off < 4 {
 			t.Hotdrop = true
 			return nil, false
 		}

@@ -62,8 +62,8 @@ func readGroup(g *xtables.Given, zero string) (group, error) {
 	return gr, nil
 }
 
-// has asks about a number.
-func (g *group) has(v uint32) bool { return !g.given || (v&g.mask == g.value) != g.not }
+// differs reports that a bit of the mask is another.
+func (g *group) differs(v uint32) bool { return (v^g.value)&g.mask != 0 }
 
 func (g *group) append(b []byte, name string) []byte {
 	if !g.given {
@@ -111,7 +111,9 @@ func checkDevgroup(c *xtables.Context, x xtables.Match) error {
 	return nil
 }
 
-func (m *devgroupMatch) Match(*hook.Traversal) bool { return m.src.has(0) && m.dst.has(0) }
+func (m *devgroupMatch) Match(*hook.Traversal) bool {
+	return (!m.src.given || m.src.differs(0) == m.src.not) && (!m.dst.given || m.dst.differs(0) == m.dst.not)
+}
 
 // Steady: every interface is in the same group.
 func (*devgroupMatch) Steady() bool { return true }
@@ -124,7 +126,8 @@ func (m *devgroupMatch) AppendArgs(b []byte) []byte {
 
 type realmMatch struct{ group }
 
-func (m *realmMatch) Match(*hook.Traversal) bool { return m.has(0) }
+// Match: unlike devgroup, a value with bits outside of its mask never fits.
+func (m *realmMatch) Match(*hook.Traversal) bool { return (m.value == 0) != m.not }
 
 // Steady: every route has the same realm.
 func (*realmMatch) Steady() bool { return true }

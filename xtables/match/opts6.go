@@ -82,6 +82,7 @@ func (m *optsMatch) Match(t *hook.Traversal) bool {
 	}
 	n := (int(h[1]) + 1) * 8
 	if len(h) < n {
+		t.Hotdrop = true
 		return false
 	}
 	if m.hasLen && (uint32(n) == m.length) == m.notLen {

@@ -1,7 +1,10 @@
 package match
 
 import (
+	"net/netip"
+
 	"weir/hook"
+	"weir/iface"
 	"weir/packet"
 	"weir/route"
 	"weir/xtables"
@@ -71,7 +74,17 @@ func (m *rpfilterMatch) passes(t *hook.Traversal) bool {
 	case route.Unicast:
 		return m.loose || r.Out == t.In
 	case route.Local:
-		return m.local && (p.Family == packet.IPv6 || m.loose || r.Out == t.In)
+		return m.local && (p.Family == packet.IPv6 || m.loose || has(t.In, p.Src().IP(p.Family)))
+	}
+	return false
+}
+
+// has reports that a device has an address: the route to it leads there.
+func has(dev *iface.Iface, a netip.Addr) bool {
+	for i := range dev.Addrs {
+		if dev.Addrs[i].Prefix.Addr() == a {
+			return true
+		}
 	}
 	return false
 }

@@ -81,7 +81,11 @@ func (m *rtMatch) Match(t *hook.Traversal) bool {
 		return false
 	}
 	n := (int(h[1]) + 1) * 8
-	if len(h) < n || !m.segs.has(uint32(h[3])) ||
+	if len(h) < n {
+		t.Hotdrop = true
+		return false
+	}
+	if !m.segs.has(uint32(h[3])) ||
 		m.hasLen && (uint32(n) == m.length) == m.notLen ||
 		m.hasTyp && (uint32(h[2]) == m.typ) == m.notTyp ||
 		m.res && h[4]|h[5]|h[6]|h[7] != 0 {

@@ -139,8 +139,7 @@ func (m *sctpMatch) Match(t *hook.Traversal) bool {
 	}
 	hit, ok := m.walk(h[12:])
 	if !ok {
-		t.Hotdrop = true
-		return false
+		t.Hotdrop = true // and with "!" the rule still counts the packet
 	}
 	return hit != m.not
 }

@@ -102,7 +102,7 @@ func (m *srhMatch) header(p *packet.Packet) []byte {
 			if off+n > len(d) {
 				return nil
 			}
-			return d[off : off+n]
+			return d[off:] // what lies behind its length is read too
 		case packet.AH:
 			n = (int(d[off+1]) + 2) * 4
 		case packet.Fragment:
@@ -121,7 +121,8 @@ func (m *srhMatch) test(n int, h []byte) (ok, known bool) {
 	case n == srhNext:
 		return h[0] == m.next, true
 	case n == srhTag:
-		return binary.BigEndian.Uint16(h[6:]) == m.tag, true
+		// Linux compares without regard to the order of the bytes.
+		return binary.LittleEndian.Uint16(h[6:]) == m.tag, true
 	case n < srhTag:
 		v := h[[...]int{1, 3, 4}[(n-srhLen)/3]]
 		want := m.nums[(n-srhLen)/3]
