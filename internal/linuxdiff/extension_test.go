@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,15 @@ func differ(t *testing.T, k *kernel.Kernel, v6 bool, rules string, packets []gen
 		}
 		w.steer.follow(res.Events)
 		got := w.run(p, time.Now().UnixNano())
+		if strings.HasPrefix(rules, "*raw\n") && !strings.Contains(rules, "*filter") {
+			// How the machine answers broken headers is not asked here, and
+			// the kernel limits how often it does.
+			res.Out, got.Out = nil, nil
+		}
+		res.Trace = slices.DeleteFunc(res.Trace, func(l string) bool {
+			table, _, _ := strings.Cut(l, ":")
+			return !strings.Contains(rules, "*"+table+"\n")
+		})
 		if d := packetDifference(p.Data, &res, &got, w.events, false); d != nil {
 			d.Packet = i
 			t.Errorf("%s\n%v\npacket %x", rules, d, p.Data)

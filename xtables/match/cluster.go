@@ -81,16 +81,10 @@ func (m *clusterMatch) node(t *hook.Traversal, c *conntrack.Conn) uint32 {
 		c = mc
 	}
 	src := &c.Tuple[conntrack.Original].Src
-	var w [4]uint32
-	for i := range w {
-		// The kernel hashes the words as they lie in a little-endian memory.
-		w[i] = binary.LittleEndian.Uint32(src[4*i:])
-	}
-	words := w[:]
-	if t.Pkt.Family == packet.IPv4 {
-		words = w[:1]
-	}
-	return uint32(uint64(jhash.Words(words, m.seed)) * uint64(m.total) >> 32)
+	// The kernel hashes the word as it lies in a little-endian memory, and of
+	// an IPv6 address the first word only.
+	w := [1]uint32{binary.LittleEndian.Uint32(src[:])}
+	return uint32(uint64(jhash.Words(w[:], m.seed)) * uint64(m.total) >> 32)
 }
 
 // Match follows Linux net/netfilter/xt_cluster.c, which makes the node take a

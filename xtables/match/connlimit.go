@@ -158,12 +158,6 @@ const connSweep = 8
 // count adds the packet's flow if it is new, and looks which others live on.
 func (l *connList) count(t *hook.Traversal, tuple *conntrack.Tuple) {
 	tick := t.Now / nsPerTick
-	if c := t.CT.Conn; c != nil && c.Has(conntrack.Confirmed) && (t.In == nil || !t.In.Loopback) {
-		if !l.swept || l.lastTick != tick {
-			l.sweep(t, nil, tick)
-		}
-		return
-	}
 	confirmed := t.CT.Conn != nil && t.CT.Conn.Has(conntrack.Confirmed)
 	if confirmed || !l.swept || l.lastTick != tick || len(l.flows)-l.lastLen >= connSweep {
 		if l.sweep(t, tuple, tick) {
