@@ -271,6 +271,30 @@ func TestNoAddressToMasqueradeAs(t *testing.T) {
 	}
 }
 
+// TestNobodyIsNotMasqueraded is a packet without a source address, as DHCP
+// sends it.
+func TestNobodyIsNotMasqueraded(t *testing.T) {
+	r := newRig("203.0.113.2/24")
+	r.rule(hook.Postrouting, func() bool { return Masquerade(&r.t, &Range{}) })
+	if v := r.forward(segment(wire.ProtoUDP, "0.0.0.0", "198.51.100.1", 68, 67, nil), r.lan, r.wan); v != hook.Accept || !r.p.Src().IsZero() {
+		t.Errorf("%v, from %v", v, r.p.Src())
+	}
+}
+
+// TestOneZeroIsStored is the id 65535 that becomes 0 under the checksum
+// 0xffff, which no sender stores: of the two zeros Linux stores the other.
+func TestOneZeroIsStored(t *testing.T) {
+	r := newRig()
+	r.rule(hook.Postrouting, func() bool {
+		return Setup(&r.t, r.t.CT.Conn, &Range{Flags: ProtoRandom}, Source)
+	})
+	data := segment(wire.ProtoICMP, "192.0.2.10", "198.51.100.1", 65535, 0, nil)
+	data[22], data[23] = 0xff, 0xff
+	if v := r.forward(data, r.lan, r.wan); v != hook.Accept || data[24]|data[25] != 0 || data[22]|data[23] != 0 {
+		t.Errorf("%v: %x", v, data)
+	}
+}
+
 // TestRulesCameLate is a connection older than the rules: it is never
 // translated.
 func TestRulesCameLate(t *testing.T) {

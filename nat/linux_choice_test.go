@@ -117,6 +117,11 @@ func TestLinuxChoices(t *testing.T) {
 			a, b := flow{tcp, f.lan, f.server, 5000, 80}, flow{tcp, f.lan2, f.server, 6000, 80}
 			return append(talk(a, a.via(f.nat, 7000)), from("lan0", b.tcp(S, 500, 0), b.tcp(S, 9000, 0), b.tcp(S, 9000, 0))...)
 		}},
+		{"a closed one is not when the port would be kept", fmt.Sprintf(snat, "tcp", "7000"), func(i int) []gen.Packet {
+			f := families[i]
+			a, b := flow{tcp, f.lan, f.server, 5000, 80}, flow{tcp, f.lan2, f.server, 7000, 80}
+			return append(talk(a, a.via(f.nat, 7000)), from("lan0", b.tcp(S, 9000, 0))...)
+		}},
 		{"an open connection is not", fmt.Sprintf(snat, "tcp", "7000"), func(i int) []gen.Packet {
 			f := families[i]
 			a, b := flow{tcp, f.lan, f.server, 5000, 80}, flow{tcp, f.lan2, f.server, 6000, 80}

@@ -109,10 +109,7 @@ func (s *search) usedUnchanged(t *conntrack.Tuple) bool {
 	if o.Status&translated != 0 {
 		return true
 	}
-	// The zones do not count here, only at confirmation.
-	theirs, ours := o.Tuple[conntrack.Original], s.c.Tuple[conntrack.Reply]
-	theirs.Zone, ours.Zone = 0, 0
-	return theirs != ours
+	return o.Tuple[conntrack.Original] != s.c.Tuple[conntrack.Reply]
 }
 
 // hardAttempts is how many attempts before the end of a round a closed

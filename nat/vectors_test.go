@@ -231,6 +231,7 @@ func TestTimeWaitIsEvicted(t *testing.T) {
 			{"a later SYN takes the port of a connection in TIME_WAIT", 6, 9000, join(f.nat, "7000") + " > " + join(f.server, "80")},
 			{"an earlier SYN does not", 6, 500, "drop clash"},
 			{"an established connection keeps its port", 3, 9000, "drop clash"},
+			{"nor does one that would keep its port: nothing is searched", 6, 9000, "drop clash"},
 		} {
 			t.Run(c.name+" "+f.name, func(t *testing.T) {
 				b := newBox(t, "-A POSTROUTING -o wan0 -p tcp -j SNAT --to-source {[nat]}:7000")
@@ -240,8 +241,11 @@ func TestTimeWaitIsEvicted(t *testing.T) {
 						t.Fatalf("the old connection: %s", told(r))
 					}
 				}
-				found := b.Conntrack().Stats().Found
-				if got := told(b.send("lan0", flow{wire.ProtoTCP, f.lan2, f.server, 6000, 80}.tcp(wire.SYN, c.seq, 0))); got != c.want {
+				found, sport := b.Conntrack().Stats().Found, uint16(6000)
+				if strings.HasPrefix(c.name, "nor") {
+					sport = 7000
+				}
+				if got := told(b.send("lan0", flow{wire.ProtoTCP, f.lan2, f.server, sport, 80}.tcp(wire.SYN, c.seq, 0))); got != c.want {
 					t.Errorf("%s, want %s", got, c.want)
 				}
 				if got := b.Conntrack().Stats().Found; got != found {
@@ -249,6 +253,32 @@ func TestTimeWaitIsEvicted(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestTheSearchGivesUp counts the candidates of a search in a class of 511
+// ports when each round begins at the same one: 128, 64, 32, 16, 8.
+func TestTheSearchGivesUp(t *testing.T) {
+	b := newBox(t, "-A POSTROUTING -o wan0 -j SNAT --to-source {nat} --random")
+	source := func(n int) []byte {
+		return flow{wire.ProtoUDP, fmt.Sprintf("192.0.2.%d", 10+n), families[0].server, 300, 53}.packet(1)
+	}
+	for n := range 128 {
+		if got, want := told(b.send("lan0", source(n))), fmt.Sprintf("203.0.113.40:%d > 198.51.100.10:53", 1+n); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	}
+	before := b.Conntrack().Stats()
+	b.dice.asked = nil
+	if got := told(b.send("lan0", source(128))); got != "drop clash" {
+		t.Error(got)
+	}
+	after := b.Conntrack().Stats()
+	if got := after.Found - before.Found; got != 128+64+32+16+8 {
+		t.Errorf("%d candidates", got)
+	}
+	if len(b.dice.asked) != 5 || after.InsertFailed != before.InsertFailed+1 || after.Drop != before.Drop+1 {
+		t.Errorf("%d rounds, before %+v, after %+v", len(b.dice.asked), before, after)
 	}
 }
 
@@ -385,6 +415,37 @@ func TestAddressOfARange(t *testing.T) {
 			b := newBoxOf(t, m)
 			if got, want := told(b.send("lan0", udp(c.src, 5000, c.dst, 53))), join(c.nat, "5000")+" > "+join(c.dst, "53"); got != want {
 				t.Errorf("%s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestTracesSayWhyADropCame is the words of the drops.
+func TestTracesSayWhyADropCame(t *testing.T) {
+	f := families[0]
+	fl := flow{wire.ProtoUDP, f.lan, f.server, 5000, 53}
+	quote := fl.via(f.nat, 5000).packet(1, 2, 3)
+	wrong := icmpError(f.hop, f.nat, 3, 1, 0, quote)
+	wrong[len(wrong)-1] ^= 1
+	for _, c := range []struct {
+		name, want string
+		data       []byte
+	}{
+		{"too short a quote", "ICMP error that quotes too little of a packet", icmpError(f.hop, f.nat, 3, 1, 0, quote[:24])},
+		{"a redirect", "ICMP redirect about a translated connection", icmpError(f.hop, f.nat, 5, 1, 0, quote)},
+		{"a wrong checksum", "ICMP error with a wrong checksum", wrong},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBox(t, "-A POSTROUTING -o wan0 -j SNAT --to-source {nat}")
+			b.Conntrack().Config().Checksum = false
+			b.send("lan0", fl.packet(1, 2, 3))
+			b.Trace(true)
+			r := b.send("wan0", c.data)
+			if got := told(r); got != "drop nat-failed" {
+				t.Error(got)
+			}
+			if got := steps(r); len(got) != 1 || got[0] != c.want {
+				t.Errorf("steps %q, want %q", got, c.want)
 			}
 		})
 	}
