@@ -123,11 +123,16 @@ func (r *Router) takeUDP(p *passage, proto uint8, m []byte) {
 	if r.listens(p, proto, m) || t.Route.Type == route.Broadcast || t.Route.Type == route.Multicast {
 		return
 	}
+	// The socket layer has forgotten the connection (nf_reset_ct): the error
+	// finds its own by what it quotes.
+	ct := t.CT
+	t.CT = conntrack.Ref{}
 	if four {
 		r.ICMPError(t, icmpDestUnreach, icmpPortUnreach, 0)
 	} else {
 		r.ICMPError(t, icmp6DestUnreach, icmp6PortUnreach, 0)
 	}
+	t.CT = ct
 }
 
 // udpSumOK verifies a datagram as a socket does: over the length that UDP
