@@ -126,7 +126,7 @@ func differ(t *testing.T, k *kernel.Kernel, v6 bool, rules string, packets []gen
 		}
 		w.steer.follow(res.Events)
 		got := w.run(p, time.Now().UnixNano())
-		if strings.HasPrefix(rules, "*raw\n") && !strings.Contains(rules, "*filter") {
+		if strings.Contains(rules, "-A PREROUTING -j DROP\n") {
 			// How the machine answers broken headers is not asked here, and
 			// the kernel limits how often it does.
 			res.Out, got.Out = nil, nil

@@ -32,6 +32,7 @@ func TestNeedsConntrack(t *testing.T) {
 		{"filter", "-A INPUT -m helper --helper ftp", true},
 		{"filter", "-A INPUT -m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 1", true},
 		{"filter", "-A INPUT -j REJECT", false},
+		{"mangle", "-A INPUT -j CONNSECMARK --save", true},
 		{"mangle", "-A PREROUTING -j TEE --gateway 192.0.2.1", false},
 		{"filter", "-A INPUT -m state --state NEW", true},
 		{"filter", "-A INPUT -m conntrack --ctproto 1", true},

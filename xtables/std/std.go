@@ -77,14 +77,19 @@ func Matches() []xtables.MatchExt {
 // xtables has itself.
 func Targets() []xtables.TargetExt {
 	return append([]xtables.TargetExt{
+		target.Audit(),
 		target.Checksum(),
 		target.Classify(),
 		target.Connmark(),
+		target.Connsecmark(),
 		target.CT(),
 		target.DNAT(),
+		target.DNPT(),
 		target.DSCP(),
 		target.ECN(),
 		target.HL(),
+		target.HMark(),
+		target.IdleTimer(),
 		target.Log(),
 		target.Mark(),
 		target.Masquerade(),
@@ -95,6 +100,7 @@ func Targets() []xtables.TargetExt {
 		target.Redirect(),
 		target.Reject(),
 		target.SNAT(),
+		target.SNPT(),
 		target.TCPMSS(),
 		target.TCPOptStrip(),
 		target.Tee(),

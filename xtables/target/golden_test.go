@@ -18,7 +18,8 @@ func list() xtables.List {
 			target.Log(), target.Mark(), target.Masquerade(), target.Netmap(), target.Notrack(),
 			target.Redirect(), target.Reject(), target.SNAT(), target.TCPMSS(), target.TOS(), target.Trace(),
 			target.TTL(), target.ECN(), target.TCPOptStrip(), target.Checksum(), target.NFQueue(),
-			target.NFLog(), target.Tee(),
+			target.NFLog(), target.Tee(), target.Audit(), target.Connsecmark(), target.DNPT(), target.HMark(),
+			target.IdleTimer(), target.SNPT(),
 		},
 	}
 }

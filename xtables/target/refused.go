@@ -13,17 +13,11 @@ func Refused() []xtables.TargetExt {
 		{"CLUSTERIP", "the kernel no longer has this target; use the cluster match", xtables.V4},
 		{"ULOG", "the kernel no longer has this target; use NFLOG", xtables.V4},
 		{"LED", "weir has no lights to switch", xtables.Both},
-		{"IDLETIMER", "weir has no file in /sys for a timer to poke", xtables.Both},
 		{"SECMARK", "packets carry no security label in weir", xtables.Both},
-		{"CONNSECMARK", "packets carry no security label in weir", xtables.Both},
 		{"RATEEST", "rate estimators are not implemented", xtables.Both},
-		{"HMARK", "marks by hash are not implemented", xtables.Both},
-		{"AUDIT", "weir has no audit daemon to tell", xtables.Both},
 		{"TPROXY", "weir has no sockets to hand a connection to", xtables.Both},
 		{"SYNPROXY", "the SYN proxy is not implemented", xtables.Both},
 		{"SET", "there are no sets (ipset) yet", xtables.Both},
-		{"SNPT", "prefix translation is not implemented", xtables.V6},
-		{"DNPT", "prefix translation is not implemented", xtables.V6},
 	} {
 		list = append(list, xtables.TargetExt{Name: r.name, Families: r.fs, Refuse: r.why, Doc: "no: " + r.why})
 	}

@@ -1,0 +1,75 @@
+package target
+
+import (
+	"errors"
+	"math"
+	"strings"
+
+	"weir/hook"
+	"weir/xtables"
+	"weir/xtables/args"
+)
+
+// IdleTimer is -j IDLETIMER: restarts a timer. Linux tells user space through
+// /sys when it runs out; to packets it does nothing.
+func IdleTimer() xtables.TargetExt {
+	return xtables.TargetExt{
+		Name: "IDLETIMER", Families: xtables.Both,
+		Options: append(one("timeout", "label"), flags("alarm")...),
+		Parse:   parseIdleTimer,
+		Doc:     "partly: all options; nobody is told when a timer runs out",
+	}
+}
+
+type idleTimerTarget struct {
+	timeout uint32
+	label   string
+	alarm   bool
+}
+
+func parseIdleTimer(_ *xtables.Context, given []xtables.Given) (xtables.Target, error) {
+	m := &idleTimerTarget{alarm: args.Find(given, "alarm") != nil}
+	for _, n := range []string{"timeout", "label"} {
+		if err := args.Need(given, n); err != nil {
+			return nil, err
+		}
+	}
+	g := args.Find(given, "timeout")
+	n, err := args.Uint(g, 1, math.MaxInt32/1000-1)
+	if err != nil {
+		return nil, err
+	}
+	m.timeout = uint32(n)
+	g = args.Find(given, "label")
+	m.label = args.Cut(args.Text(g), 27)
+	// It is the name of a file that must not be there yet.
+	if m.label == "" || strings.Contains(m.label, "/") || m.label == "." || m.label == ".." ||
+		m.label == "power" || m.label == "subsystem" || m.label == "uevent" {
+		return nil, args.Bad(g, "a name for a timer")
+	}
+	return m, nil
+}
+
+// Bind refuses a timer of the same name and another kind.
+func (m *idleTimerTarget) Bind(s *xtables.Shared) error {
+	if s.Named == nil {
+		s.Named = make(map[string]any)
+	}
+	key := "idletimer/" + m.label
+	if alarm, ok := s.Named[key].(bool); ok && alarm != m.alarm {
+		return errors.New("--label: there is a timer of that name, with and without --alarm")
+	}
+	s.Named[key] = m.alarm
+	return nil
+}
+
+func (*idleTimerTarget) Do(*hook.Traversal) xtables.Code { return xtables.Continue }
+
+func (m *idleTimerTarget) AppendArgs(b []byte) []byte {
+	b = args.Dec(args.Name(b, false, "timeout"), uint64(m.timeout))
+	b = xtables.AppendWord(append(args.Name(b, false, "label"), ' '), m.label)
+	if m.alarm {
+		b = args.Name(b, false, "alarm")
+	}
+	return b
+}
