@@ -19,7 +19,7 @@ func Owner() xtables.MatchExt {
 			{Name: "socket-exists"}, {Name: "suppl-groups", NoInvert: true},
 		},
 		Parse: parseOwner,
-		Doc:   "numbers, and root; for local packets that carry an owner; a socket has no supplementary groups",
+		Doc:   "partly: numbers, and root; for local packets that carry an owner; a socket has no supplementary groups",
 	}
 }
 

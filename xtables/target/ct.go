@@ -17,7 +17,7 @@ func CT() xtables.TargetExt {
 		Options: append(one("helper", "timeout", "ctevents", "expevents", "zone", "zone-orig", "zone-reply"),
 			flags("notrack")...),
 		Parse: parseCT,
-		Doc:   "all options; a timeout policy must exist, and there is none yet",
+		Doc:   "partly: all options but --timeout, since there are no timeout policies",
 	}
 }
 
