@@ -59,7 +59,16 @@ func (v *visit) fresh() bool { return v.c.Status&Confirmed == 0 }
 
 // badChecksum reports a checksum that is wrong where it is verified at all.
 func (v *visit) badChecksum() bool {
-	return v.prerouting && v.tb.cfg.Checksum && !v.p.L4ChecksumOK()
+	if !v.prerouting || !v.tb.cfg.Checksum {
+		return false
+	}
+	switch v.p.Proto {
+	case packet.UDP:
+		v.p.Summed = v.b[6]|v.b[7] != 0
+	case packet.TCP, packet.ICMP, packet.ICMPv6:
+		v.p.Summed = true
+	}
+	return !v.p.L4ChecksumOK()
 }
 
 // refresh renews the timeout and counts the packet. Linux: nf_ct_refresh_acct.

@@ -37,7 +37,7 @@ func Redirect(t *hook.Traversal, r *Range) bool {
 	}
 	to, ok := packet.Addr{127, 0, 0, 1}, true
 	if t.Point != hook.Output {
-		to, ok = t.Env.Routes.First(t.Pkt.Family, t.In)
+		to, ok = firstInScope(t)
 	} else if t.Pkt.Family == packet.IPv6 {
 		to = packet.Addr{15: 1}
 	}
@@ -45,6 +45,42 @@ func Redirect(t *hook.Traversal, r *Range) bool {
 		return fail(t, "no address to redirect to")
 	}
 	return Setup(t, c, r.to(to), Destination)
+}
+
+// firstInScope is the address of the incoming interface to which packets are
+// redirected: the first, or for IPv6 to a destination of a limited scope the
+// newest of that scope. Linux: nf_nat_redirect_ipv6_usable.
+func firstInScope(t *hook.Traversal) (packet.Addr, bool) {
+	want := uint8(0)
+	if t.Pkt.Family == packet.IPv6 {
+		want = limitedScope(t.Pkt.Dst())
+	}
+	if want == 0 {
+		return t.Env.Routes.First(t.Pkt.Family, t.In)
+	}
+	for i := len(t.In.Addrs) - 1; i >= 0; i-- {
+		if a := packet.AddrOf(t.In.Addrs[i].Prefix.Addr()); t.In.Addrs[i].Prefix.Addr().Is6() && limitedScope(a) == want {
+			return a, true
+		}
+	}
+	return packet.Addr{}, false
+}
+
+// limitedScope is the scope of an IPv6 address that is not global, with
+// Linux's bits (IPV6_ADDR_SCOPE_MASK); 0 for the others.
+func limitedScope(a packet.Addr) uint8 {
+	const loopback, link, site, compatible = 0x10, 0x20, 0x40, 0x80
+	switch {
+	case a[0] == 0xff && a[1]&15 == 1, a == packet.Addr{15: 1}:
+		return loopback
+	case a[0] == 0xff && a[1]&15 == 2, a[0] == 0xfe && a[1]&0xc0 == 0x80:
+		return link
+	case a[0] == 0xff && a[1]&15 == 5, a[0] == 0xfe && a[1]&0xc0 == 0xc0:
+		return site
+	case !a.IsZero() && [12]byte(a[:12]) == [12]byte{}:
+		return compatible
+	}
+	return 0
 }
 
 // Netmap maps the network part of the address that the hook point rewrites and

@@ -107,7 +107,7 @@ func (t *Table) First(f packet.Family, dev *iface.Iface) (packet.Addr, bool) {
 func (t *Table) source6(dst packet.Addr, out *iface.Iface) packet.Addr {
 	var best score6
 	d := rate6(dst)
-	onlyOut := out != nil && needScope(dst)
+	onlyOut := out != nil && (dst[0] == 0xff || d.scope <= 2)
 	for _, dev := range t.ifs.All() {
 		if onlyOut && dev != out {
 			continue

@@ -229,6 +229,11 @@ func (r *Router) packetTooBig6(t *hook.Traversal, mtu int) {
 // Linux: nf_conntrack_attach.
 func attach(n *passage, t *hook.Traversal) {
 	if t.CT.Conn == nil {
+		if t.CT.Untracked() {
+			// Neither a connection nor nothing: rules see INVALID, and CT
+			// and NOTRACK find something attached (nf_conntrack_attach).
+			n.own.CT = conntrack.Ref{Info: conntrack.InfoRelated}
+		}
 		return
 	}
 	n.own.CT = t.CT

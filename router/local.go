@@ -114,7 +114,7 @@ func (r *Router) takeUDP(p *passage, proto uint8, m []byte) {
 		if n > len(m) || n < 8 {
 			return
 		}
-		if !udpSumOK(t.Pkt, m[:n]) {
+		if !udpSumOK(t.Pkt, m[:n]) || t.Pkt.Stale && n > shortSum {
 			return
 		}
 	} else if !t.Pkt.L4ChecksumOK() {
@@ -134,6 +134,11 @@ func (r *Router) takeUDP(p *passage, proto uint8, m []byte) {
 	}
 	t.CT = ct
 }
+
+// shortSum is the length in bytes up to which Linux sums again what it takes
+// for wrong (CHECKSUM_BREAK); longer datagrams whose IPv6 header changed after
+// the sum was taken are lost.
+const shortSum = 76
 
 // udpSumOK verifies a datagram as a socket does: over the length that UDP
 // states, and a zero checksum is good for IPv4 only.

@@ -89,7 +89,9 @@ func (m *rejectTarget) Do(t *hook.Traversal) xtables.Code {
 		m.reset(t)
 		return xtables.Drop
 	}
-	if !t.Local && !answerable(p) {
+	// What conntrack summed on the way in is asked for again at INPUT only.
+	known := p.Summed && t.Point != hook.Input
+	if !t.Local && !known && !answerable(p) {
 		return xtables.Drop
 	}
 	typ := uint8(3)
@@ -137,14 +139,14 @@ func answerable(p *packet.Packet) bool {
 // sumsUp verifies the Internet checksum over h, with a pseudo header where the
 // kernel takes one: TCP and UDP, and everything over IPv6.
 func sumsUp(p *packet.Packet, h []byte) bool {
-	if p.Family == packet.IPv4 && packet.Fold(packet.Sum(p.Data[:p.HeaderLen()], 0)) != 0xffff {
-		// Linux sums the header too (nf_ip_checksum); it is wrong after an
-		// option was filled in on arrival.
-		return false
-	}
 	var acc uint32
 	if p.Family == packet.IPv6 || p.Proto == packet.TCP || p.Proto == packet.UDP {
 		acc = packet.PseudoSum(p.Family, p.Src(), p.Dst(), p.Proto, len(h))
+	}
+	if p.Family == packet.IPv4 {
+		// Linux sums the header too (nf_ip_checksum); it is wrong after an
+		// option was filled in on arrival.
+		acc = packet.Sum(p.Data[:p.HeaderLen()], acc)
 	}
 	return packet.Fold(packet.Sum(h, acc)) == 0xffff
 }
