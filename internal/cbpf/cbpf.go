@@ -31,11 +31,11 @@ type Meta struct {
 	// that asks for it then ends with 0.
 	IfIndex uint32
 	IPv6    bool
-	// Link is the link header, nil if the packet came without one: then what
-	// is asked of it is asked of the packet. NoLink: a packet of this machine
-	// has none yet, and a program that asks ends with 0.
-	Link   *[14]byte
-	NoLink bool
+	// Link is the link header if HasLink; without one, what is asked of it is
+	// asked of the packet. NoLink: a packet of this machine has none yet, and
+	// a program that asks ends with 0.
+	Link            [14]byte
+	HasLink, NoLink bool
 	Rand   interface{ Uint32() uint32 } // nil gives zeros
 }
 
@@ -302,7 +302,7 @@ func (m *Meta) load(d []byte, off uint32, code uint16) (uint32, bool) {
 		if m.NoLink {
 			return 0, false
 		}
-		if off -= linkOff; m.Link != nil {
+		if off -= linkOff; m.HasLink {
 			return m.loadLink(d, off, code)
 		}
 	}

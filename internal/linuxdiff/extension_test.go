@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"weir/engine"
+	"weir/hook"
 	"weir/internal/gen"
 	"weir/internal/kernel"
 	"weir/internal/wire"
@@ -125,7 +127,15 @@ func differ(t *testing.T, k *kernel.Kernel, v6 bool, rules string, packets []gen
 			t.Fatal(err)
 		}
 		w.steer.follow(res.Events)
-		got := w.run(p, time.Now().UnixNano())
+		now := time.Now().UnixNano()
+		got := engine.Result{}
+		if p.In == gen.Local {
+			// The kernel's packets come from a socket of root.
+			w.now, w.events = now, w.events[:0]
+			got = w.m.Send(append([]byte(nil), p.Data...), &hook.Owner{}, now)
+		} else {
+			got = w.run(p, now)
+		}
 		if strings.Contains(rules, "-A PREROUTING -j DROP\n") {
 			// How the machine answers broken headers is not asked here, and
 			// the kernel limits how often it does.
@@ -177,6 +187,28 @@ func TestHeaderMatchesAsLinux(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOwnerAndTimeAsLinux asks about the socket behind a packet and about now.
+func TestOwnerAndTimeAsLinux(t *testing.T) {
+	k := extensionKernel(t)
+	var rules []string
+	for _, r := range []string{"--uid-owner 0", "! --uid-owner 0", "--uid-owner 1-5", "--uid-owner 0-5 --gid-owner 0", "! --gid-owner 7", "--gid-owner 7 --uid-owner 0", "--socket-exists", "! --socket-exists", "! --uid-owner 7 --socket-exists"} {
+		rules = append(rules, "-m owner "+r)
+	}
+	for _, d := range []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"} {
+		rules = append(rules, "-m time --weekdays "+d, "-m time ! --weekdays "+d, "-m time --weekdays "+d+" --timestart 18:00 --timestop 17:00 --contiguous", "-m time --weekdays "+d+" --timestart 18:00 --timestop 17:00")
+	}
+	for d := 1; d <= 31; d++ {
+		rules = append(rules, fmt.Sprintf("-m time --monthdays %d", d))
+	}
+	for h := range 24 {
+		rules = append(rules, fmt.Sprintf("-m time --timestart %02d:00 --timestop %02d:59:59", h, h), fmt.Sprintf("-m time --timestart %02d:30 --timestop %02d:30", h, (h+7)%24), fmt.Sprintf("-m time --kerneltz --timestop %02d:15", h))
+	}
+	src, dst := netip.MustParseAddr("198.51.100.1"), host(false, false, 10)
+	p := gen.Packet{In: gen.Local, Data: wire.IP{Src: src, Dst: dst, Proto: 17, TTL: 64, ID: 7}.Packet(wire.Datagram(17, src, dst, 5000, 53, []byte("x")))}
+	differ(t, k, false, "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j TRACE\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT "+
+		strings.Join(rules, "\n-A OUTPUT ")+"\nCOMMIT\n", []gen.Packet{p})
 }
 
 type headerGroup struct {

@@ -77,11 +77,10 @@ func readBPF(s string) (cbpf.Program, error) {
 func (m *bpfMatch) Match(t *hook.Traversal) bool {
 	meta := m.meta(t)
 	if l := &t.Pkt.Link; l.HasMAC {
-		var h [14]byte
-		copy(h[:], l.Dst[:])
-		copy(h[6:], l.Src[:])
-		binary.BigEndian.PutUint16(h[12:], l.Proto)
-		meta.Link = &h
+		meta.HasLink = true
+		copy(meta.Link[:], l.Dst[:])
+		copy(meta.Link[6:], l.Src[:])
+		binary.BigEndian.PutUint16(meta.Link[12:], l.Proto)
 	}
 	return m.prog.Run(t.Pkt.Data, meta) != 0
 }

@@ -12,7 +12,7 @@ func Tee() xtables.TargetExt {
 	return xtables.TargetExt{
 		Name: "TEE", Families: xtables.Both,
 		Options: one("gateway", "oif"), Parse: parseTee,
-		Doc:   "partly: --gateway; --oif is refused",
+		Doc: "partly: --gateway; --oif is refused",
 	}
 }
 
