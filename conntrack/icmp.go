@@ -111,11 +111,7 @@ func (v *visit) icmpQuoting(ref *Ref, quoted []byte, zo, zr uint16) bool {
 	if !ok {
 		return v.icmpError(whyICMPInner)
 	}
-	c, d := tb.Lookup(&t, v.now)
-	if c == nil && zr != zo {
-		t.Zone = zr
-		c, d = tb.Lookup(&t, v.now)
-	}
+	c, d := tb.lookupIn(&t, tb.hash(&t), zo, zr, v.now)
 	if c == nil {
 		return v.icmpError(whyICMPUnknown)
 	}

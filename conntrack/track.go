@@ -131,12 +131,7 @@ func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 		return true
 	}
 	h := tb.hash(t)
-	c, d := tb.lookup(t, h, v.now)
-	if c == nil && zr != zo {
-		t.Zone = zr
-		c, d = tb.Lookup(t, v.now)
-		t.Zone = zo
-	}
+	c, d := tb.lookupIn(t, h, zo, zr, v.now)
 	if c == nil {
 		reply, ok := t.Inverse()
 		if !ok {
@@ -151,6 +146,23 @@ func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 	}
 	v.place(c, d)
 	return true
+}
+
+// lookupIn looks a tuple up in the zones of a template: zo for those that have
+// it as their original tuple, zr for the reply. h is the hash of t, which has
+// zone zo. Linux: __nf_conntrack_find_get with a zone of one direction.
+func (tb *Table) lookupIn(t *Tuple, h uint64, zo, zr uint16, now int64) (*Conn, Dir) {
+	c, d := tb.lookup(t, h, now)
+	if zr == zo || c != nil && d == Original {
+		return c, d
+	}
+	t.Zone = zr
+	c, d = tb.Lookup(t, now)
+	t.Zone = zo
+	if d != Reply {
+		return nil, Original
+	}
+	return c, d
 }
 
 // place sets the packet's connection and what the packet is to it.

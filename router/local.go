@@ -31,6 +31,9 @@ func (r *Router) deliver(p *passage) Fate {
 	return Delivered
 }
 
+// protoPIM is protocol independent multicast, for which Linux has a receiver.
+const protoPIM = 103
+
 // take is the machine's own stack at layer 4: m is the message at offset off.
 // named is the offset of the field that names the protocol (IPv6).
 func (r *Router) take(p *passage, proto uint8, off, named int) {
@@ -46,7 +49,7 @@ func (r *Router) take(p *passage, proto uint8, off, named int) {
 		r.takeTCP(p, m)
 	case proto == packet.UDP, proto == packet.UDPLite:
 		r.takeUDP(p, proto, m)
-	case proto == packet.IGMP && four:
+	case (proto == packet.IGMP || proto == protoPIM) && four: // taken, and nothing answered
 	case four:
 		r.ICMPError(p.t, icmpDestUnreach, icmpProtoUnreach, 0)
 	default:
@@ -165,6 +168,9 @@ func (r *Router) listens(p *passage, proto uint8, m []byte) bool {
 func (r *Router) Defrag(t *hook.Traversal) hook.Verdict {
 	if t.CT.Conn != nil || t.CT.Untracked() {
 		return hook.Accept
+	}
+	if pk := t.Pkt; pk.Family == packet.IPv6 && (pk.FragHdr != 0 && pk.FragHdr+8 > len(pk.Data) || pk.L4 < 0 && pk.FragHdr == 0 && pk.Proto == packet.Fragment) {
+		return t.Drop(hook.ReasonFragBad) // the fragment header is cut off
 	}
 	if t.Pkt.Family == packet.IPv4 && t.Pkt.FragOff == 0 && !t.Pkt.More || t.Pkt.Family == packet.IPv6 && t.Pkt.FragHdr == 0 {
 		return hook.Accept

@@ -174,7 +174,14 @@ func (s *steer) Uint32() uint32 { return s.spare.Uint32() }
 // taken: the difference shows that weir searches elsewhere than Linux.
 func (s *steer) PortOffset(lo, size uint32) uint32 {
 	s.asked = true
-	for i, p := range s.wanted {
+	// A class of source ports: the source side searches, which comes last.
+	source := size == 511 || size == 424 || size == 64512
+	for n := range s.wanted {
+		i := n
+		if source {
+			i = len(s.wanted) - 1 - n
+		}
+		p := s.wanted[i]
 		if uint32(p) >= lo && uint32(p)-lo < size {
 			s.wanted = append(s.wanted[:i:i], s.wanted[i+1:]...)
 			return uint32(p) - lo

@@ -147,7 +147,7 @@ func (m *ctTarget) NeedsConntrack() bool { return !m.notrack }
 // Do leaves a packet alone that something is attached to already.
 func (m *ctTarget) Do(t *hook.Traversal) xtables.Code {
 	switch {
-	case t.CT.Conn != nil || t.CT.Untracked() || t.Template != nil:
+	case t.CT != (conntrack.Ref{}) || t.Template != nil:
 	case m.notrack:
 		t.CT = conntrack.Ref{Info: conntrack.InfoUntracked}
 	default:
