@@ -346,6 +346,9 @@ func (m *hashlimitMatch) Bind(s *xtables.Shared) error {
 	}
 	key := "hashlimit/" + m.family.String() + "/" + m.name
 	if t, ok := s.Named[key].(*hashTable); ok {
+		if t.cfg.rateMatch != m.cfg.rateMatch {
+			return errors.New("--hashlimit-name: the table of that name is one with and without --hashlimit-rate-match")
+		}
 		m.use(t)
 	} else {
 		s.Named[key] = m.table

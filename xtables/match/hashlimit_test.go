@@ -5,6 +5,7 @@ import (
 
 	"weir/hook"
 	"weir/packet"
+	"weir/xtables"
 	"weir/xtables/internal/exttest"
 )
 
@@ -53,5 +54,34 @@ func TestAKnownAddressCostsNoAllocation(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { all(r, tr) }); n != 0 {
 			t.Errorf("%s: %v allocations", text, n)
 		}
+	}
+}
+
+// Tables have a name, and the rule that came first says what they are.
+func TestHashlimitTablesAreShared(t *testing.T) {
+	shared := &xtables.Shared{}
+	bind := func(text string) (ask func() bool, err error) {
+		r := rule(t, packet.IPv4, text)
+		return func() bool {
+			tr, _ := exttest.Walk(exttest.Packet(t, packet.IPv4, packet.UDP, exttest.UDP(1, 2, nil)), hook.Forward)
+			return all(r, tr)
+		}, r.Matches[0].(xtables.Binder).Bind(shared)
+	}
+	first, err := bind("-m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 2 --hashlimit-name n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := bind("-m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 9 --hashlimit-name n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !first() || !second() || first() || second() {
+		t.Error("the burst of the first rule is not that of both")
+	}
+	if _, err := bind("-m hashlimit --hashlimit-upto 1/hour --hashlimit-name n --hashlimit-rate-match"); err == nil {
+		t.Error("a rule with rate-match took a table without, which Linux refuses")
+	}
+	if _, err := bind("-m hashlimit --hashlimit-upto 1/hour --hashlimit-name other --hashlimit-rate-match"); err != nil {
+		t.Error(err)
 	}
 }
