@@ -36,7 +36,7 @@ type Meta struct {
 	// a program that asks ends with 0.
 	Link            [14]byte
 	HasLink, NoLink bool
-	Rand   interface{ Uint32() uint32 } // nil gives zeros
+	Rand            interface{ Uint32() uint32 } // nil gives zeros
 }
 
 // The errors of reading and checking programs.
