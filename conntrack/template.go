@@ -17,7 +17,16 @@ type Template struct {
 	// HasExpectEventMask say so.
 	EventMask, ExpectEventMask       EventMask
 	HasEventMask, HasExpectEventMask bool
+
+	conn Conn
 }
+
+// Attach is what a packet carries between the rule that attached the template
+// and conntrack: rules see it as a new connection without addresses.
+func (t *Template) Attach() Ref { return Ref{Conn: &t.conn, Info: InfoNew} }
+
+// Prepare makes the template ready for use, once, when the rules are loaded.
+func (t *Template) Prepare() { t.conn.Status = IsTemplate | Confirmed }
 
 // ZoneDir says for which directions a zone counts.
 type ZoneDir uint8

@@ -60,6 +60,9 @@ func (m *Machine) track(t *hook.Traversal) hook.Verdict {
 		m.logInvalid(t)
 		return m.tracked(t, m.memory.verdict)
 	}
+	if t.Template != nil {
+		t.CT = conntrack.Ref{} // it carried the template
+	}
 	before := t.CT
 	out := m.env.CT.Track(t.Pkt, t.Template, &t.CT, t.Mark, t.Point == hook.Prerouting, t.Now)
 	t.Template = nil

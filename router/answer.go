@@ -154,7 +154,7 @@ func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
 	t := p.t
 	pk := t.Pkt
 	f := pk.Family
-	if len(r.active) > maxNested {
+	if len(r.active) > maxNested || r.icmpBusy[busy(f)] {
 		return
 	}
 	four := f == packet.IPv4
@@ -201,7 +201,7 @@ func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
 	if t.Trace.On() {
 		t.Trace.Add(trace.Step{Kind: trace.KindEmit, Text: "echo reply to " + pk.Src().IP(f).String()})
 	}
-	r.emit(t, n)
+	r.emitICMP(t, n, f)
 }
 
 // specificSource is the address with which the machine answers what was sent

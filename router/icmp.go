@@ -57,7 +57,7 @@ func icmpIsError(typ uint8) bool {
 
 // ICMPError implements hook.Emitter. Linux: __icmp_send, icmp6_send.
 func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
-	if len(r.active) > maxNested {
+	if len(r.active) > maxNested || r.icmpBusy[busy(t.Pkt.Family)] {
 		return
 	}
 	var q outQuery
@@ -115,7 +115,25 @@ func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
 	if t.Trace.On() {
 		t.Trace.Add(trace.Step{Kind: trace.KindEmit, Text: icmpName(f, typ, code) + " to " + t.Pkt.Src().IP(f).String()})
 	}
+	r.emitICMP(t, n, f)
+}
+
+// emitICMP sends an ICMP message. While it is on its way the machine sends no
+// other of the family, be it an error about the first: Linux has one socket
+// for them, which is taken then (icmp_xmit_lock, icmpv6_xmit_lock).
+func (r *Router) emitICMP(t *hook.Traversal, n *passage, f packet.Family) {
+	i := busy(f)
+	r.icmpBusy[i] = true
 	r.emit(t, n)
+	r.icmpBusy[i] = false
+}
+
+// busy is the place of a family in icmpBusy.
+func busy(f packet.Family) int {
+	if f == packet.IPv6 {
+		return 1
+	}
+	return 0
 }
 
 // errorQuery4 decides whether an error may be sent and where it goes.

@@ -168,9 +168,9 @@ func (r *Router) loopCopy(p *passage) {
 	c.copyOf = t.Out
 	c.keep = true
 	r.loop = append(r.loop, c)
-	if r.top.t != nil && r.top.t == t && !r.draining {
+	if r.top.t != nil && r.top.t == t && !r.draining && t.Pkt.Family == packet.IPv4 {
 		// A program's packet: Linux takes the copy in at once, before it goes
-		// on with the packet itself.
+		// on with the packet itself. For IPv6 it does so afterwards.
 		r.drainLoop()
 	}
 }

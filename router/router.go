@@ -57,6 +57,8 @@ type Router struct {
 	free   []*passage
 	top    passage
 	loop   []*passage // packets in lo
+	// icmpBusy: an ICMP message of the family (IPv4, IPv6) is being sent.
+	icmpBusy [2]bool
 	// draining: the packets in lo are being received
 	draining bool
 	arena    []byte

@@ -89,6 +89,7 @@ func parseCT(c *xtables.Context, given []xtables.Given) (xtables.Target, error) 
 	if g := args.Find(given, "timeout"); g != nil {
 		return nil, args.Errorf(g, "--timeout: no timeout policy %q", tm.TimeoutPolicy)
 	}
+	tm.Prepare()
 	return m, nil
 }
 
@@ -147,11 +148,11 @@ func (m *ctTarget) NeedsConntrack() bool { return !m.notrack }
 // Do leaves a packet alone that something is attached to already.
 func (m *ctTarget) Do(t *hook.Traversal) xtables.Code {
 	switch {
-	case t.CT != (conntrack.Ref{}) || t.Template != nil:
+	case t.CT != (conntrack.Ref{}):
 	case m.notrack:
 		t.CT = conntrack.Ref{Info: conntrack.InfoUntracked}
 	default:
-		t.Template = &m.tmpl
+		t.Template, t.CT = &m.tmpl, m.tmpl.Attach()
 	}
 	return xtables.Continue
 }

@@ -150,7 +150,7 @@ func TestMarksAndTracking(t *testing.T) {
 	if no.Target.Do(tr); tr.CT.Untracked() {
 		t.Error("a packet with a template was taken out of tracking")
 	}
-	tr.Template = nil
+	tr.Template, tr.CT = nil, conntrack.Ref{}
 	if no.Target.Do(tr); !tr.CT.Untracked() {
 		t.Error("the packet is still tracked")
 	}
