@@ -58,9 +58,14 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 		tb.stats.InsertFailed++
 		return refuse(CauseChainTooLong)
 	}
-	other, _ := tb.find(&c.Tuple[Original], ho)
+	other, d := tb.find(&c.Tuple[Original], ho)
+	if other != nil && !sameZones(c, d, Original) {
+		other = nil
+	}
 	if other == nil {
-		other, _ = tb.find(&c.Tuple[Reply], hr)
+		if other, d = tb.find(&c.Tuple[Reply], hr); other != nil && !sameZones(c, d, Reply) {
+			other = nil
+		}
 	}
 	if other != nil {
 		return tb.clash(ref, other, p, hr, now)

@@ -117,12 +117,19 @@ func (tb *Table) find(t *Tuple, h uint64) (*Conn, Dir) {
 // tuple as ignored does not count: it is the same flow seen twice, which the
 // clash at confirmation settles. Linux: nf_conntrack_tuple_taken.
 func (tb *Table) Taken(reply *Tuple, ignored *Conn, now int64) bool {
-	c, _ := tb.Lookup(reply, now)
-	if c == nil || c == ignored || c.Tuple[Original] == ignored.Tuple[Original] {
+	c, d := tb.Lookup(reply, now)
+	if c == nil || c == ignored || !sameZones(ignored, d, Reply) || c.Tuple[Original] == ignored.Tuple[Original] {
 		return false
 	}
 	tb.stats.Found++
 	return true
+}
+
+// sameZones reports whether a tuple of c in direction mine meets one of another
+// connection in direction theirs: with a zone for one direction only, tuples
+// of the two directions live in different zones. Linux: nf_ct_key_equal.
+func sameZones(c *Conn, theirs, mine Dir) bool {
+	return theirs == mine || c.Tuple[Original].Zone == c.Tuple[Reply].Zone
 }
 
 // SetReply gives an unconfirmed connection another reply tuple, as NAT does.

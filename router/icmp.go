@@ -303,6 +303,9 @@ func (r *Router) header(n *passage, d []byte, head int, h outHeader) {
 	}
 	pk.Reparse()
 	pk.FixL4Checksum()
+	if b := pk.Payload(); pk.Proto == packet.ICMP && len(b) >= 4 && b[2]&b[3] == 0xff {
+		b[2], b[3] = 0, 0 // Linux's sum begins with all ones
+	}
 }
 
 // hopLimit is the TTL or hop limit of the machine's own packets.

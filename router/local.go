@@ -110,6 +110,7 @@ func (r *Router) takeUDP(p *passage, proto uint8, m []byte) {
 		return
 	}
 	four := t.Pkt.Family == packet.IPv4
+	udpLen := len(m)
 	if n := int(binary.BigEndian.Uint16(m[4:])); proto == packet.UDP {
 		if n == 0 && !four {
 			n = len(m)
@@ -117,6 +118,7 @@ func (r *Router) takeUDP(p *passage, proto uint8, m []byte) {
 		if n > len(m) || n < 8 {
 			return
 		}
+		udpLen = n
 		if !udpSumOK(t.Pkt, m[:n]) || t.Pkt.Stale && n > shortSum {
 			return
 		}
@@ -128,14 +130,18 @@ func (r *Router) takeUDP(p *passage, proto uint8, m []byte) {
 	}
 	// The socket layer has forgotten the connection (nf_reset_ct): the error
 	// finds its own by what it quotes.
-	ct := t.CT
+	ct, whole := t.CT, t.Pkt.Data
 	t.CT = conntrack.Ref{}
+	if proto == packet.UDP {
+		// What UDP's own length leaves out is cut off by then.
+		t.Pkt.Data = whole[:len(whole)-len(m)+udpLen]
+	}
 	if four {
 		r.ICMPError(t, icmpDestUnreach, icmpPortUnreach, 0)
 	} else {
 		r.ICMPError(t, icmp6DestUnreach, icmp6PortUnreach, 0)
 	}
-	t.CT = ct
+	t.CT, t.Pkt.Data = ct, whole
 }
 
 // shortSum is the length in bytes up to which Linux sums again what it takes
@@ -169,7 +175,7 @@ func (r *Router) Defrag(t *hook.Traversal) hook.Verdict {
 	if t.CT.Conn != nil || t.CT.Untracked() {
 		return hook.Accept
 	}
-	if pk := t.Pkt; pk.Family == packet.IPv6 && (pk.FragHdr != 0 && pk.FragHdr+8 > len(pk.Data) || pk.L4 < 0 && pk.FragHdr == 0 && pk.Proto == packet.Fragment) {
+	if pk := t.Pkt; pk.Family == packet.IPv6 && len(pk.Data) > 40 && (pk.FragHdr != 0 && pk.FragHdr+8 > len(pk.Data) || pk.L4 < 0 && pk.FragHdr == 0 && pk.Proto == packet.Fragment) {
 		return t.Drop(hook.ReasonFragBad) // the fragment header is cut off
 	}
 	if t.Pkt.Family == packet.IPv4 && t.Pkt.FragOff == 0 && !t.Pkt.More || t.Pkt.Family == packet.IPv6 && t.Pkt.FragHdr == 0 {

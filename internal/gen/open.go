@@ -116,7 +116,7 @@ func (g *Generator) unknown(src, dst netip.Addr) []byte {
 	case 4:
 		return g.header(src, dst, wire.ProtoTest).Packet(data)
 	case 5:
-		return g.header(src, dst, oneOf[uint8](g.d, 2, 33, 51, 89, 103, 255, 254)).Packet(data)
+		return g.header(src, dst, oneOf[uint8](g.d, 2, 33, 51, 89, 103, 253, 254)).Packet(data)
 	case 6:
 		return g.sctp(src, dst, g.port(), g.port(), oneOf[uint32](g.d, 0, 0, 0, 77), g.chunk())
 	}

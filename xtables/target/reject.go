@@ -105,13 +105,10 @@ func (m *rejectTarget) Do(t *hook.Traversal) xtables.Code {
 func (m *rejectTarget) reset(t *hook.Traversal) {
 	p := t.Pkt
 	h := p.Payload()
-	if p.Proto != packet.TCP || len(h) < 20 || h[13]&packet.TCPRst != 0 || !t.Local && !sumsUp(p, h) {
+	if p.Proto != packet.TCP || len(h) < 20 || h[13]&packet.TCPRst != 0 || !t.Local && !(p.Summed && t.Point != hook.Input) && !sumsUp(p, h) {
 		return
 	}
 	t.Env.Emit.TCPReset(t)
-	if t.CT.Conn != nil {
-		t.Env.CT.CloseTCP(t.CT.Conn, t.Now)
-	}
 }
 
 // answerable verifies the checksum of the whole payload, for the protocols
