@@ -62,13 +62,16 @@ func (v *visit) badChecksum() bool {
 	if !v.prerouting || !v.tb.cfg.Checksum {
 		return false
 	}
+	if !v.p.L4ChecksumOK() {
+		return true
+	}
 	switch v.p.Proto {
 	case packet.UDP:
 		v.p.Summed = v.b[6]|v.b[7] != 0
 	case packet.TCP, packet.ICMP, packet.ICMPv6:
 		v.p.Summed = true
 	}
-	return !v.p.L4ChecksumOK()
+	return false
 }
 
 // refresh renews the timeout and counts the packet. Linux: nf_ct_refresh_acct.

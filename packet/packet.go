@@ -72,9 +72,8 @@ type Packet struct {
 	// Reassembled describes the fragments that a reassembled packet was
 	// made of; nil for a packet that arrived whole.
 	Reassembled *Geometry
-	// Summed says that the checksum of layer 4 was computed on the way in, be
-	// it right or wrong, and is not asked for again in between (Linux:
-	// CHECKSUM_COMPLETE, set by __skb_checksum_complete). Stale says that the
+	// Summed says that the checksum of layer 4 was found right on the way in
+	// (Linux: csum_valid, set by __skb_checksum_complete). Stale says that the
 	// IPv6 header changed since, which Linux's sum over the whole packet does
 	// not follow.
 	Summed, Stale bool

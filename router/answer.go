@@ -14,13 +14,11 @@ import (
 // --reject-with tcp-reset does. Linux: nf_send_reset, nf_send_reset6.
 func (r *Router) TCPReset(t *hook.Traversal) {
 	pk := t.Pkt
-	// What conntrack summed on the way in is asked for again at INPUT only.
-	known := pk.Summed && t.Point != hook.Input
 	if len(r.active) > maxNested || pk.FragOff != 0 || pk.Proto != packet.TCP || pk.L4 < 0 || len(pk.Payload()) < 20 ||
-		pk.Payload()[13]&packet.TCPRst != 0 || !known && !pk.L4ChecksumOK() {
+		pk.Payload()[13]&packet.TCPRst != 0 || !pk.L4ChecksumOK() {
 		return
 	}
-	if pk.Family == packet.IPv4 && packet.Fold(packet.Sum(pk.Data[:pk.HeaderLen()], 0)) != 0xffff && !known {
+	if pk.Family == packet.IPv4 && packet.Fold(packet.Sum(pk.Data[:pk.HeaderLen()], 0)) != 0xffff {
 		// Linux sums the header with the segment (nf_ip_checksum); it is
 		// wrong after an option was filled in on arrival.
 		return

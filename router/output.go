@@ -81,7 +81,7 @@ func (r *Router) routeOut(f packet.Family, q *outQuery) (route.Result, hook.Reas
 	} else if !four && res.PrefSrc.IsZero() {
 		res.PrefSrc = r.routes.SourceFor(f, dst, dev, res.Gateway)
 	}
-	if four && !q.anySource && res.PrefSrc[0] == 127 && !res.Out.Loopback && !r.dev(res.Out).RouteLocalnet {
+	if four && res.PrefSrc[0] == 127 && !res.Out.Loopback && !r.dev(res.Out).RouteLocalnet {
 		return res, hook.ReasonMartian
 	}
 	return res, hook.NoReason

@@ -144,6 +144,9 @@ type steer struct {
 	wanted []uint16 // ports and ids that the kernel chose for this packet
 	spare  *engine.Rand
 	asked  bool // at all: the kernel then may have tried others first
+	// ambiguous: both sides of a packet got ports in the range asked for, and
+	// which is meant is not known.
+	ambiguous bool
 }
 
 // follow takes the kernel's choices from the events of a packet. The
@@ -174,6 +177,13 @@ func (s *steer) Uint32() uint32 { return s.spare.Uint32() }
 // taken: the difference shows that weir searches elsewhere than Linux.
 func (s *steer) PortOffset(lo, size uint32) uint32 {
 	s.asked = true
+	fits := 0
+	for _, p := range s.wanted {
+		if uint32(p) >= lo && uint32(p)-lo < size {
+			fits++
+		}
+	}
+	s.ambiguous = s.ambiguous || fits > 1
 	// A class of source ports: the source side searches, which comes last.
 	source := size == 511 || size == 424 || size == 64512
 	for n := range s.wanted {

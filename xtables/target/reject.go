@@ -89,9 +89,7 @@ func (m *rejectTarget) Do(t *hook.Traversal) xtables.Code {
 		m.reset(t)
 		return xtables.Drop
 	}
-	// What conntrack summed on the way in is asked for again at INPUT only.
-	known := p.Summed && t.Point != hook.Input
-	if !t.Local && !known && !answerable(p) {
+	if !p.Summed && !answerable(p) {
 		return xtables.Drop
 	}
 	typ := uint8(3)
@@ -105,7 +103,7 @@ func (m *rejectTarget) Do(t *hook.Traversal) xtables.Code {
 func (m *rejectTarget) reset(t *hook.Traversal) {
 	p := t.Pkt
 	h := p.Payload()
-	if p.Proto != packet.TCP || len(h) < 20 || h[13]&packet.TCPRst != 0 || !t.Local && !(p.Summed && t.Point != hook.Input) && !sumsUp(p, h) {
+	if p.Proto != packet.TCP || len(h) < 20 || h[13]&packet.TCPRst != 0 || !sumsUp(p, h) {
 		return
 	}
 	t.Env.Emit.TCPReset(t)
