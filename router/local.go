@@ -49,7 +49,7 @@ func (r *Router) take(p *passage, proto uint8, off, named int) {
 		r.takeTCP(p, m)
 	case proto == packet.UDP, proto == packet.UDPLite:
 		r.takeUDP(p, proto, m)
-	case (proto == packet.IGMP || proto == protoPIM) && four: // taken, and nothing answered
+	case proto == packet.IGMP && four, proto == protoPIM: // taken, and nothing answered
 	case four:
 		r.ICMPError(p.t, icmpDestUnreach, icmpProtoUnreach, 0)
 	default:

@@ -128,7 +128,7 @@ func (g *Generator) spoil(data []byte) []byte {
 			}
 			wire.FixIP(b)
 		} else {
-			b[6] = oneOf[byte](g.d, 0, 43, 44, 59, 60, 51, 135, 255)
+			b[6] = oneOf[byte](g.d, 0, 43, 44, 59, 60, 51, 135, 253)
 		}
 	}
 	return b

@@ -118,6 +118,7 @@ func (r *ruleReader) command(c byte, w xtables.Word, v *xtables.Word) {
 	if v != nil {
 		r.chain, r.chainPos = v.Text, v.Pos
 	}
+	r.argPos = w.Pos // until there is one
 	switch c {
 	case 'I', 'D', 'R', 'P', 'E':
 		if a, ok := r.plain(); ok {
