@@ -26,7 +26,7 @@ type Campaign struct {
 	Blocks uint64
 	// Known are seeds whose difference is known; they are counted apart.
 	Known map[uint64]bool
-	Log        io.Writer
+	Log   io.Writer
 }
 
 // Tally is the outcome of a campaign.
