@@ -7,5 +7,5 @@
 // corruption or a truncation is delivered first, then an *Error with the
 // number of the packet.
 //
-// Layer 7: imports packet.
+// Layer 9: imports packet.
 package capture

@@ -30,5 +30,5 @@
 // The zero Machine drops everything. Every drop carries a hook.Reason and is
 // counted; see Machine.Drops.
 //
-// Layer 6. It adapts mechanisms to hooks and decides nothing itself.
+// Layer 8. It adapts mechanisms to hooks and decides nothing itself.
 package engine

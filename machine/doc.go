@@ -3,6 +3,6 @@
 // sockets, written by hand or as iproute2, iptables-save and ss print them. It
 // finds every error in a directory, each with its place.
 //
-// Layer 7: imports iface, route, router, packet, xtables; files are read here so that
-// no package below has to.
+// Layer 9: imports iface, route, router, packet, xtables; files are read here
+// so that no package below has to.
 package machine

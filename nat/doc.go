@@ -15,7 +15,7 @@
 //
 // None: it belongs to the goroutine of its conntrack.Table.
 //
-// Layer 3: imports conntrack, hook, packet, route. It does not know rules.
+// Layer 3: imports conntrack and hook. It knows neither rules nor routes.
 // Linux: net/netfilter/nf_nat_core.c, nf_nat_proto.c, nf_nat_masquerade.c,
 // nf_nat_redirect.c, xt_NETMAP.c.
 package nat

@@ -2,5 +2,5 @@
 // through a machine: it finds the interface of each, keeps the clock, and
 // hands out what became of them in the order of the input.
 //
-// Layer 8: imports engine, machine, capture, scenario/line.
+// Layer 10: imports engine, machine, capture, scenario/line.
 package replay

@@ -17,5 +17,5 @@
 // left; then the connections and the counters of the rules that matched. Rules
 // are named by chain and number, so that an edit above does not move them.
 //
-// Layer 9: imports machine, engine, replay, scenario/line.
+// Layer 11: imports machine, engine, replay, scenario/line.
 package scenario

@@ -13,4 +13,6 @@
 // # Allocation
 //
 // Walk allocates nothing unless the packet is traced.
+//
+// Layer 4: imports hook. It translates no packet; targets do.
 package xtables

@@ -5,5 +5,5 @@
 // Parse reads a line and builds the packet's bytes with right checksums. The
 // whole language is described in docs/packets.md.
 //
-// Layer 7, imports packet.
+// Layer 9: imports packet.
 package line

@@ -10,4 +10,6 @@
 //
 // Print and Append write what iptables-legacy-save writes. What they write can
 // be read again, and writing that gives the same bytes.
+//
+// Layer 6.
 package save

@@ -1,5 +1,5 @@
 // Package std is the list of the extensions that weir has. Nothing registers
-// itself: what does not stand here does not exist.
+// itself: what does not stand here does not exist. Layer 7.
 package std
 
 import (
