@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/alecthomas/kong"
@@ -45,6 +46,8 @@ type env struct {
 	// colour and progress: the streams are terminals.
 	colour   bool
 	progress bool
+	// width is the columns of the terminal that stdout is; 0 if it is none.
+	width int
 }
 
 func main() {
@@ -52,6 +55,7 @@ func main() {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		colour:   isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 		progress: isTerminal(os.Stderr),
+		width:    terminalWidth(os.Stdout),
 	}
 	os.Exit(run(e, os.Args[1:]))
 }
@@ -133,12 +137,21 @@ func report(e *env, err error) int {
 	var list errorList
 	if errors.As(err, &list) {
 		for _, x := range list {
-			fmt.Fprintln(e.stderr, x)
+			fmt.Fprintln(e.stderr, plain(x))
 		}
 		return exitFailed
 	}
-	fmt.Fprintln(e.stderr, err)
+	fmt.Fprintln(e.stderr, plain(err))
 	return exitFailed
+}
+
+// plain is an error as FILE: message; what Go tried to do with the file says
+// nothing to the reader.
+func plain(err error) string {
+	if p, ok := err.(*fs.PathError); ok {
+		return p.Path + ": " + p.Err.Error()
+	}
+	return err.Error()
 }
 
 // errorList is several errors, each for a line of its own.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"sort"
+	"strings"
 
 	"weir/capture"
 	"weir/conntrack"
@@ -246,9 +247,26 @@ func (s *summary) add(p *render.Packet) {
 	}
 }
 
+// verdictOrder is the order in which fates are listed.
+var verdictOrder = [...]string{"forward", "local", "output", "held", "drop"}
+
+// line is the fates in one line.
+func (s *summary) line() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d packets", s.n)
+	sep := ": "
+	for _, v := range verdictOrder {
+		if n := s.verdicts[v]; n > 0 {
+			fmt.Fprintf(&b, "%s%d %s", sep, n, v)
+			sep = ", "
+		}
+	}
+	return b.String()
+}
+
 func (s *summary) print(e *env, eng *engine.Machine) {
 	fmt.Fprintf(e.stdout, "%d packets\n", s.n)
-	for _, v := range []string{"forward", "local", "output", "held", "drop"} {
+	for _, v := range verdictOrder {
 		if n := s.verdicts[v]; n > 0 {
 			fmt.Fprintf(e.stdout, "  %-10s %8d\n", v, n)
 		}

@@ -91,7 +91,7 @@ func (c *traceCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	text := render.Text{Style: render.Style{Colour: e.colour}}
+	text := render.Text{Style: render.Style{Colour: e.colour}, Width: e.width}
 	switch c.Show {
 	case "matched":
 		text.Show = render.ShowMatched
@@ -101,6 +101,7 @@ func (c *traceCmd) Run(e *env) error {
 	var buf []byte
 	started := false
 	shown := 0
+	var sum summary
 	var prog *progress
 	r.Each = func(p *render.Packet) error {
 		if prog != nil {
@@ -109,6 +110,7 @@ func (c *traceCmd) Run(e *env) error {
 		if !started {
 			text.Start, started = p.Time, true
 		}
+		sum.add(p)
 		if only != nil && !only(newSubject(p)) {
 			return nil
 		}
@@ -155,8 +157,15 @@ func (c *traceCmd) Run(e *env) error {
 	for _, n := range src.Skipped.Notes() {
 		fmt.Fprintf(e.stderr, "%s: %s\n", c.Capture, n)
 	}
-	if only != nil && shown == 0 && err == nil {
+	switch {
+	case err != nil:
+	case only != nil && shown == 0:
 		fmt.Fprintf(e.stderr, "%s: none of %d packets is as --only wants it\n", c.Capture, r.Count)
+	case e.width > 0 && e.progress && c.JSON != "-":
+		fmt.Fprintln(e.stderr, sum.line())
+		if only == nil && c.Show == "all" && sum.verdicts["drop"] > 0 && shown > 20 {
+			fmt.Fprintln(e.stderr, "--only verdict==drop shows the dropped ones; --show verdict gives each packet a line")
+		}
 	}
 	return err
 }
@@ -193,6 +202,7 @@ func (c *traceCmd) pipeline(e *env) error {
 		hook.PriFilter: "filter", hook.PriSecurity: "security", hook.PriSNAT: "SNAT", hook.PriSELinuxLast: "SELinux last",
 		hook.PriHelper: "helper", hook.PriConfirm: "confirm",
 	}
+	fmt.Fprintf(e.stdout, "%-11s  %11s  %-17s  %s\n", "hook", "priority", "its name", "what runs")
 	for pt := hook.Prerouting; pt < hook.NumPoints; pt++ {
 		at := pt.String()
 		for _, en := range eng.Pipeline().At(pt) {

@@ -69,6 +69,55 @@ func TestTextPutsTheAnswerFirst(t *testing.T) {
 	}
 }
 
+func TestTheWalkFitsTheTerminal(t *testing.T) {
+	const want = `DROP    #3   +0.000000s  filter/FORWARD policy   tcp 198.51.100.2:1234 > 192.0.2.80:80 [S]
+               in eth0 out eth1   ct NEW #1
+  PREROUTING   conntrack  new #1 SYN_SENT, unconfirmed
+               nat        rules.v4:9   -p tcp -m tcp --dport 80 -j DNAT --to-destination…
+                                         192.0.2.80:80 -> 203.0.113.2:8080
+  route                   203.0.113.2 by eth1
+  FORWARD      filter     rules.v4:14  no: --ctstate RELATED,ESTABLISHED (state is NEW)
+                          rules.v4:15  -> -j WEB
+                          rules.v4:17    no: --dport 443 (is 8080)
+                          policy DROP   decided here
+
+`
+	r := Text{Start: 1767225600_000000000, Width: 90}
+	p := dropped()
+	if got := string(r.Append(nil, p)); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	for r.Width = 1; r.Width < 200; r.Width++ { // whatever the terminal, no panic and no line lost
+		got := string(r.Append(nil, p))
+		for _, s := range []string{"decided here", "ct NEW #1", "203.0.113.2:8080\n", "rules.v4:17"} {
+			if !strings.Contains(got, s) {
+				t.Fatalf("width %d lost %q:\n%s", r.Width, s, got)
+			}
+		}
+	}
+}
+
+func TestCutKeepsWhatARuleDoes(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		width      int
+		want       string
+	}{
+		{"a rule that fits", "-i lan0 -j ACCEPT", 17, "-i lan0 -j ACCEPT"},
+		{"a long rule", `-s 192.0.2.0/24 -m comment --comment "who may" -j MASQUERADE`, 40, `-s 192.0.2.0/24 -m commen… -j MASQUERADE`},
+		{"no blank before the mark", `-s 192.0.2.0/24 -m comment --comment "who may" -j DROP`, 24, `-s 192.0.2.0/24… -j DROP`},
+		{"a target that is too long itself", "-p tcp -j REJECT --reject-with icmp-host-prohibited", 30, "-p tcp -j REJECT --reject-wit…"},
+		{"a test", "no: -m comment of many words", 12, "no: -m comm…"},
+		{"letters of several bytes", `-m comment --comment "äöüäöüäöüäöü" -j DROP`, 36, `-m comment --comment "äöüäö… -j DROP`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := cut(c.text, c.width); got != c.want || width(got) > c.width {
+				t.Errorf("got %q (%d columns), want %q", got, width(got), c.want)
+			}
+		})
+	}
+}
+
 func TestColourAddsNothingButColour(t *testing.T) {
 	plain, coloured := Text{}, Text{Style: Style{Colour: true}}
 	a, b := string(plain.Append(nil, dropped())), string(coloured.Append(nil, dropped()))

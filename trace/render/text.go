@@ -25,6 +25,9 @@ type Text struct {
 	Show  Show
 	// Start is the time of the first packet; times are shown relative to it.
 	Start int64
+	// Width is the columns of the terminal that the text goes to: what is
+	// longer goes on in a line of its own, and rules are cut. 0: no limit.
+	Width int
 }
 
 // row is one line of a walk before its columns are aligned.
@@ -42,15 +45,15 @@ func (t *Text) Append(b []byte, p *Packet) []byte {
 	}
 	b = t.table(b, t.rows(p))
 	for _, l := range p.Logs {
-		b = append(b, t.Style.paint(dim, "  log         ")...)
+		b = append(b, t.Style.paint(dim, "  log          ")...)
 		b = append(b, l...)
 		b = append(b, '\n')
 	}
 	for i := range p.Out {
 		b = append(b, "  "...)
-		b = append(b, t.Style.paint(blue, "leaves ")...)
-		b = append(b, pad(p.Out[i].Dev, 6)...)
-		b = append(b, ' ')
+		b = append(b, t.Style.paint(bold, "leaves ")...)
+		b = append(b, pad(p.Out[i].Dev, hookWidth-len("leaves "))...)
+		b = append(b, ' ', ' ')
 		b = AppendSummary(b, p.Out[i].Data)
 		b = append(b, '\n')
 	}
@@ -61,23 +64,40 @@ func (t *Text) Append(b []byte, p *Packet) []byte {
 // it was, by which interfaces it passed.
 func (t *Text) head(b []byte, p *Packet) []byte {
 	st := t.Style
-	verdict := strings.ToUpper(p.Verdict)
 	c := verdictColour(p.Verdict)
 	if c != "" {
 		c = bold + ";" + c
 	}
-	b = append(b, st.paint(c, pad(verdict, 7))...)
+	when := pad("#"+strconv.Itoa(p.N), 4) + " +" + seconds(p.Time-t.Start) + "s"
+	where, what := Where(p), Summary(p.Data)
+	left := 8 + len(when) + 2 + width(what)
+	b = append(b, st.paint(c, pad(strings.ToUpper(p.Verdict), 7))...)
 	b = append(b, ' ')
-	b = append(b, st.paint(dim, pad("#"+strconv.Itoa(p.N), 4)+" +"+seconds(p.Time-t.Start)+"s")...)
+	b = append(b, st.paint(dim, when)...)
 	b = append(b, "  "...)
-	if w := Where(p); w != "" {
-		b = append(b, st.paint(c, w)...)
+	if where != "" {
+		b = append(b, st.paint(c, where)...)
+		b = append(b, "   "...)
+		left += width(where) + 3
+	}
+	b = append(b, st.paint(bold, what)...)
+	dev := mainOut(p)
+	right := len("in ") + width(p.In)
+	if dev != "" {
+		right += len(" out ") + width(dev)
+	}
+	if p.Conn != "" {
+		right += len("   ct ") + width(p.Conn)
+	}
+	if t.Width > 0 && left+3+right > t.Width && t.Show != ShowVerdict {
+		b = append(b, '\n')
+		b = append(b, strings.Repeat(" ", hookWidth+4)...)
+	} else {
 		b = append(b, "   "...)
 	}
-	b = append(b, st.paint(bold, Summary(p.Data))...)
-	b = append(b, st.paint(dim, "   in ")...)
+	b = append(b, st.paint(dim, "in ")...)
 	b = append(b, p.In...)
-	if dev := mainOut(p); dev != "" {
+	if dev != "" {
 		b = append(b, st.paint(dim, " out ")...)
 		b = append(b, dev...)
 	}
@@ -324,12 +344,17 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-// noteAt is the furthest column to which notes are pushed for alignment.
-const noteAt = 64
+// Columns: what the hook and the table take at least, and the furthest column
+// to which notes are pushed for alignment.
+const (
+	hookWidth = 11
+	partWidth = 9
+	noteAt    = 64
+)
 
 // table aligns the columns of one packet's walk.
 func (t *Text) table(b []byte, rows []row) []byte {
-	hookW, partW, placeW, textW := 11, 9, 0, 0
+	hookW, partW, placeW, textW := hookWidth, partWidth, 0, 0
 	for i := range rows {
 		r := &rows[i]
 		hookW = max(hookW, width(r.hook))
@@ -347,19 +372,31 @@ func (t *Text) table(b []byte, rows []row) []byte {
 		b = append(b, ' ', ' ')
 		b = append(b, st.paint(cyan, pad(r.part, partW))...)
 		b = append(b, ' ', ' ')
+		at := hookW + partW + 6 // where the text begins
 		if r.place != "" {
 			b = append(b, st.paint(dim, pad(r.place, placeW))...)
 			b = append(b, ' ', ' ')
+			at += placeW + 2
 		}
-		b = append(b, st.paint(r.textCol, r.text)...)
+		text := r.text
+		if t.Width > 0 {
+			text = cut(text, max(t.Width-at, minText))
+		}
+		b = append(b, st.paint(r.textCol, text)...)
 		if r.note != "" {
-			gap := textW - width(r.text)
+			gap := textW - width(text)
 			if r.place == "" && placeW > 0 && textW > 0 {
 				gap += placeW + 2
 			}
-			for range max(gap, 0) + 3 {
-				b = append(b, ' ')
+			gap = max(gap, 0) + 3
+			if end := at + width(text) + width(r.note); t.Width > 0 && end+gap > t.Width {
+				gap = 3
+				if end+gap > t.Width {
+					b = append(b, '\n')
+					gap = at + 2
+				}
 			}
+			b = append(b, strings.Repeat(" ", gap)...)
 			c := r.noteCol
 			if c == "" {
 				c = dim
@@ -370,6 +407,23 @@ func (t *Text) table(b []byte, rows []row) []byte {
 		b = append(b, '\n')
 	}
 	return b
+}
+
+// minText is the columns that a rule gets on the narrowest terminal.
+const minText = 30
+
+// cut shortens a text to w columns. Of a rule it keeps the end too, which says
+// what the rule does.
+func cut(text string, w int) string {
+	if width(text) <= w {
+		return text
+	}
+	tail := ""
+	if i := max(strings.LastIndex(text, " -j "), strings.LastIndex(text, " -g ")); i >= 0 && width(text[i:]) <= w/2 {
+		tail = text[i:]
+	}
+	r := []rune(text)
+	return strings.TrimRight(string(r[:w-width(tail)-1]), " ") + "…" + tail
 }
 
 func trimRight(b []byte) []byte {
