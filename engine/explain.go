@@ -93,10 +93,13 @@ func (m *Machine) traceConfirm(t *hook.Traversal) {
 	case c == nil || !c.Has(conntrack.Confirmed):
 		s.Text = "stays unconfirmed: the connection of the packet that this answers"
 	case c.Has(conntrack.NATClash):
-		s.Text = "#" + strconv.FormatUint(c.Seq, 10) + " lost a clash: only its reply is entered, for a second"
+		id := strconv.FormatUint(c.Seq, 10)
+		s.Text = "#" + id + " lost a clash: only its reply is entered, for a second"
+		s.Detail = []trace.Pair{{Key: "conn", Value: id}}
 	default:
-		s.Text = "#" + strconv.FormatUint(c.Seq, 10) + " confirmed, " +
-			strconv.FormatInt(c.Expires(t.Now)/1e9, 10) + " s"
+		id := strconv.FormatUint(c.Seq, 10)
+		s.Text = "#" + id + " confirmed, " + strconv.FormatInt(c.Expires(t.Now)/1e9, 10) + " s"
+		s.Detail = []trace.Pair{{Key: "conn", Value: id}}
 	}
 	t.Trace.Add(s)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"weir/conntrack"
@@ -199,8 +200,9 @@ func (r *Runner) run(b *batch) error {
 }
 
 // connText is what connection tracking made of a packet; empty if the packet
-// never came so far. A connection that was never confirmed is gone by now; only
-// the walk still knows its number.
+// never came so far. A connection that was never confirmed, or that the packet
+// or the answer to it ended, is gone by now; only the walk still knows its
+// number.
 func connText(ref conntrack.Ref, steps []trace.Step) string {
 	i := slices.IndexFunc(steps, func(s trace.Step) bool { return s.Kind == trace.KindConntrack })
 	if i < 0 {
@@ -214,11 +216,22 @@ func connText(ref conntrack.Ref, steps []trace.Step) string {
 		return s + " #" + strconv.FormatUint(ref.Conn.Seq, 10)
 	}
 	for _, d := range steps[i].Detail {
-		if d.Key == "conn" {
+		if d.Key != "conn" {
+			continue
+		}
+		if strings.HasPrefix(steps[i].Text, "new ") && !slices.ContainsFunc(steps, confirms(d.Value)) {
 			return s + " #" + d.Value + ", never confirmed"
 		}
+		return s + " #" + d.Value + ", closed"
 	}
 	return s
+}
+
+// confirms asks for the step that enters a connection into the table.
+func confirms(conn string) func(trace.Step) bool {
+	return func(s trace.Step) bool {
+		return s.Kind == trace.KindConfirm && slices.Contains(s.Detail, trace.Pair{Key: "conn", Value: conn})
+	}
 }
 
 func (r *Runner) each(b *batch) error {
