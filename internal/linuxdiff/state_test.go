@@ -21,14 +21,6 @@ func TestStatefulMatchesAsLinux(t *testing.T) {
 		return gen.Packet{In: "wan0", Data: wire.IP{Src: src, Dst: dst, Proto: 17, TTL: 64}.Packet(
 			wire.Datagram(17, src, dst, 53, uint16(port), []byte("x")))}
 	}
-	tcp := func(out bool, port int, seq, ack uint32, flags uint8) gen.Packet {
-		src, dst, in := host(false, true, 10), host(false, false, 10), "lan0"
-		s := wire.Segment{Sport: uint16(port), Dport: 80, Seq: seq, Ack: ack, Flags: flags, Win: 1000}
-		if !out {
-			src, dst, in, s.Sport, s.Dport = dst, src, "wan0", s.Dport, s.Sport
-		}
-		return gen.Packet{In: in, Data: wire.IP{Src: src, Dst: dst, Proto: 6, TTL: 64}.Packet(s.Bytes(src, dst))}
-	}
 	var mixed [2][]gen.Packet
 	for f, v6 := range []bool{false, true} {
 		for i := range 40 {
@@ -42,8 +34,6 @@ func TestStatefulMatchesAsLinux(t *testing.T) {
 			gen.Packet{In: "lan0", Data: wire.IP{Src: host(v6, true, 77), Dst: host(v6, false, 10), Proto: 51, TTL: 64}.Packet(unhex("1104 0000 00000001 00000001 00000000 00000000 00000000"))})
 	}
 	const syn, ack, fin, rst = wire.SYN, wire.ACK, wire.FIN, wire.RST
-	life := []gen.Packet{tcp(true, 1, 1, 0, syn), tcp(false, 1, 1, 2, syn|ack), tcp(true, 1, 2, 2, ack), tcp(true, 2, 1, 0, syn), tcp(true, 3, 1, 0, syn),
-		tcp(true, 3, 1, 0, syn), tcp(true, 1, 2, 2, ack), tcp(true, 4, 1, 0, syn), tcp(false, 4, 0, 2, rst|ack), tcp(true, 5, 1, 0, syn), tcp(true, 1, 2, 2, fin|ack), tcp(false, 1, 2, 3, fin|ack), tcp(true, 1, 3, 3, ack), tcp(true, 6, 1, 0, syn)}
 	for _, g := range []struct {
 		name     string
 		where    string // table and chain
@@ -80,8 +70,8 @@ func TestStatefulMatchesAsLinux(t *testing.T) {
 		{"connections of an address", "filter FORWARD", []string{
 			"-m connlimit --connlimit-above 2", "-m connlimit --connlimit-upto 3", "-m connlimit --connlimit-above 2 --connlimit-daddr", "-m connlimit --connlimit-above 4 --connlimit-mask 24", "-m connlimit --connlimit-above 0 --connlimit-mask 0", "-p udp -m connlimit --connlimit-above 3 -j DROP",
 		}, mixed, [2]bool{true, true}},
-		{"connections that close", "filter FORWARD", []string{"-p tcp -m connlimit --connlimit-above 2", "-p tcp -m tcp --syn -m connlimit --connlimit-above 2 -j DROP", "-p tcp -m connlimit --connlimit-upto 1 --connlimit-daddr"},
-			[2][]gen.Packet{life, nil}, [2]bool{true, false}},
+		// Not here: connlimit over connections that close, since Linux looks for
+		// closed ones at most once a tick of its own clock.
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			for f, v6 := range []bool{false, true} {

@@ -158,7 +158,8 @@ func (s *steer) follow(events []kernel.Event) {
 			continue
 		}
 		o, r := e.Entry.Orig, e.Entry.Reply
-		if o.DstPort != r.SrcPort && o.Proto != 1 && o.Proto != 58 {
+		// Also a port that stayed: chance may have chosen it again.
+		if o.Proto != 1 && o.Proto != 58 {
 			s.wanted = append(s.wanted, r.SrcPort)
 		}
 		switch {
