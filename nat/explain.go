@@ -68,6 +68,9 @@ func (s *search) explainSearch(t *conntrack.Tuple, lo, size uint32) string {
 	if r.Flags&(randomMask|ProtoOffset) == 0 && (r.Flags&ProtoSpecified == 0 || r.portIn(t, s.m)) {
 		text = word + " " + strconv.Itoa(int(*key(t, s.m))) + " is taken, "
 	}
+	if size == 1 {
+		return text + strconv.Itoa(int(lo)) + " is the only " + word
+	}
 	text += "searched in " + strconv.Itoa(int(lo)) + "-" + strconv.Itoa(int(lo+size-1))
 	switch {
 	case r.Flags&ProtoOffset != 0:

@@ -356,7 +356,7 @@ func TestTracesSayWhy(t *testing.T) {
 		{"the mapping of the source", "-A POSTROUTING -p udp -j SNAT --to-source {[nat]}:900-909", []flow{udp("192.0.2.10", 5000, 53), udp("192.0.2.10", 5000, 54)},
 			"192.0.2.10:5000 -> 203.0.113.40:900; the mapping that this source has already"},
 		{"nothing is free", "-A POSTROUTING -p udp -j SNAT --to-source {[nat]}:900-900", []flow{udp("192.0.2.10", 5000, 53), udp("192.0.2.11", 5000, 53)},
-			"192.0.2.11:5000 -> 203.0.113.40:900; searched in 900-900 from a random one, and none is free"},
+			"192.0.2.11:5000 -> 203.0.113.40:900; 900 is the only port, and none is free"},
 		{"from a base port", "-A PREROUTING -p udp -j DNAT --to-destination {[real]}:8000-8009/50", []flow{udp("192.0.2.10", 5000, 53)},
 			"198.51.100.10:53 -> 198.51.100.20:8003; searched in 8000-8009 from where it is from 50"},
 		{"protocols without a port", "-A POSTROUTING -j SNAT --to-source {nat}", []flow{{253, "192.0.2.10", "198.51.100.10", 0, 0}, {253, "192.0.2.11", "198.51.100.10", 0, 0}},
