@@ -29,6 +29,6 @@ func (r *Rand) Uint32() uint32 {
 	return uint32(bits.RotateLeft64(hi^lo, -int(hi>>58)) >> 32)
 }
 
-// PortOffset is 16 random bits, as Linux takes them; min and size do not
+// PortOffset is 16 random bits, as Linux takes them; what they are for does not
 // matter to it.
-func (r *Rand) PortOffset(_, _ uint32) uint32 { return r.Uint32() & 0xffff }
+func (r *Rand) PortOffset(_, _ uint32, _ bool) uint32 { return r.Uint32() & 0xffff }

@@ -98,9 +98,10 @@ type Env struct {
 type Rand interface {
 	Uint32() uint32
 	// PortOffset chooses the first port or id to try: a number that, added to
-	// min modulo size, is where a search begins. min and size let a test
-	// steer the choice. Linux takes 16 random bits.
-	PortOffset(min, size uint32) uint32
+	// min modulo size, is where a search begins. They and the side that
+	// is searched, the source's or the destination's, let a test steer the
+	// choice. Linux takes 16 random bits.
+	PortOffset(min, size uint32, source bool) uint32
 }
 
 // Emitter makes the machine send packets of its own because of the one in the

@@ -17,12 +17,12 @@ import (
 // fixed answers every random choice with one number.
 type fixed uint32
 
-func (f fixed) Uint32() uint32                  { return uint32(f) }
-func (f fixed) PortOffset(_, _ uint32) uint32   { return uint32(f) }
-func address(s string) packet.Addr              { return packet.AddrOf(netip.MustParseAddr(s)) }
-func pass(*hook.Traversal) hook.Verdict         { return hook.Accept }
-func (r *rig) at(p hook.Point) *hook.Traversal  { r.t.Point = p; return &r.t }
-func (r *rig) rule(p hook.Point, f func() bool) { r.rules[p] = f }
+func (f fixed) Uint32() uint32                        { return uint32(f) }
+func (f fixed) PortOffset(_, _ uint32, _ bool) uint32 { return uint32(f) }
+func address(s string) packet.Addr                    { return packet.AddrOf(netip.MustParseAddr(s)) }
+func pass(*hook.Traversal) hook.Verdict               { return hook.Accept }
+func (r *rig) at(p hook.Point) *hook.Traversal        { r.t.Point = p; return &r.t }
+func (r *rig) rule(p hook.Point, f func() bool)       { r.rules[p] = f }
 
 // rig is connection tracking and NAT around one packet at a time, without
 // routing: packets of direction Original leave by wan.

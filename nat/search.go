@@ -216,7 +216,7 @@ func (s *search) freePort(t *conntrack.Tuple) {
 	case s.r.Flags&ProtoOffset != 0:
 		off = *k - s.r.BasePort
 	case s.r.Flags&randomMask != 0 || s.m != Destination:
-		off = uint16(s.t.Env.Rand.PortOffset(lo, size))
+		off = uint16(s.t.Env.Rand.PortOffset(lo, size, s.m == Source))
 	}
 	if s.t.Trace.On() {
 		s.how = s.explainSearch(t, lo, size)
@@ -237,7 +237,7 @@ func (s *search) freePort(t *conntrack.Tuple) {
 			return
 		}
 		attempts /= 2
-		off = uint16(s.t.Env.Rand.PortOffset(lo, size))
+		off = uint16(s.t.Env.Rand.PortOffset(lo, size, s.m == Source))
 	}
 }
 

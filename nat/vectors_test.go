@@ -27,7 +27,7 @@ type dice struct {
 
 func (d *dice) Uint32() uint32 { return 0 }
 
-func (d *dice) PortOffset(lo, size uint32) uint32 {
+func (d *dice) PortOffset(lo, size uint32, _ bool) uint32 {
 	d.asked = append(d.asked, fmt.Sprintf("%d+%d", lo, size))
 	if len(d.list) == 0 {
 		return 0

@@ -141,33 +141,27 @@ func countersOf(c *[2]conntrack.Counter) [2]kernel.Counter {
 // steer is weir's source of random choices: what the kernel chose, where that
 // is known and possible, else a seeded one.
 type steer struct {
-	wanted []uint16 // ports and ids that the kernel chose for this packet
+	// wanted are the ports and ids that the kernel chose for this packet's new
+	// connections, in order: of the destination, of the source.
+	wanted [2][]uint16
 	spare  *engine.Rand
 	asked  bool // at all: the kernel then may have tried others first
-	// ambiguous: both sides of a packet got ports in the range asked for, and
-	// which is meant is not known.
-	ambiguous bool
 }
 
-// follow takes the kernel's choices from the events of a packet. The
-// destination side is searched before the source side.
+// follow takes the kernel's choices from the events of a packet.
 func (s *steer) follow(events []kernel.Event) {
-	s.wanted = s.wanted[:0]
+	s.wanted[0], s.wanted[1] = s.wanted[0][:0], s.wanted[1][:0]
 	for _, e := range events {
 		if e.Type != kernel.EventNew {
 			continue
 		}
-		o, r := e.Entry.Orig, e.Entry.Reply
-		// Also a port that stayed: chance may have chosen it again.
-		if o.Proto != 1 && o.Proto != 58 {
-			s.wanted = append(s.wanted, r.SrcPort)
+		r := e.Entry.Reply
+		to, from := r.SrcPort, r.DstPort
+		if p := e.Entry.Orig.Proto; p == packet.ICMP || p == packet.ICMPv6 {
+			from = r.SrcPort // the id, of both sides
 		}
-		switch {
-		case o.Proto == 1 || o.Proto == 58:
-			s.wanted = append(s.wanted, r.SrcPort) // the id
-		default:
-			s.wanted = append(s.wanted, r.DstPort)
-		}
+		s.wanted[0] = append(s.wanted[0], to)
+		s.wanted[1] = append(s.wanted[1], from)
 	}
 }
 
@@ -176,27 +170,17 @@ func (s *steer) Uint32() uint32 { return s.spare.Uint32() }
 
 // PortOffset implements hook.Rand. A wanted port outside the range is not
 // taken: the difference shows that weir searches elsewhere than Linux.
-func (s *steer) PortOffset(lo, size uint32) uint32 {
+func (s *steer) PortOffset(lo, size uint32, source bool) uint32 {
 	s.asked = true
-	fits := 0
-	for _, p := range s.wanted {
-		if uint32(p) >= lo && uint32(p)-lo < size {
-			fits++
-		}
+	side := &s.wanted[0]
+	if source {
+		side = &s.wanted[1]
 	}
-	s.ambiguous = s.ambiguous || fits > 1
-	// A class of source ports: the source side searches, which comes last.
-	source := size == 511 || size == 424 || size == 64512
-	for n := range s.wanted {
-		i := n
-		if source {
-			i = len(s.wanted) - 1 - n
-		}
-		p := s.wanted[i]
+	for i, p := range *side {
 		if uint32(p) >= lo && uint32(p)-lo < size {
-			s.wanted = append(s.wanted[:i:i], s.wanted[i+1:]...)
+			*side = append((*side)[:i:i], (*side)[i+1:]...)
 			return uint32(p) - lo
 		}
 	}
-	return s.spare.PortOffset(lo, size)
+	return s.spare.PortOffset(lo, size, source)
 }

@@ -110,7 +110,7 @@ func (e *Env) Uint32() uint32 {
 }
 
 // PortOffset is not used by extensions.
-func (e *Env) PortOffset(_, _ uint32) uint32 { return 0 }
+func (e *Env) PortOffset(_, _ uint32, _ bool) uint32 { return 0 }
 
 // Walk is a traversal of p at a point, from eth0 to eth1.
 func Walk(p *packet.Packet, at hook.Point) (*hook.Traversal, *Env) {
