@@ -40,7 +40,7 @@ type Conn struct {
 	// MasqIf is the index of the interface by which a masqueraded
 	// connection left first, 0 if it is not masqueraded.
 	MasqIf uint32
-	// ext is the slot of extensions that few connections have, +1; 0 is none.
+	// ext is the slot of what few connections have, 0 is none.
 	ext uint32
 
 	// hash is the low half of the keyed hash of each tuple. The one of the

@@ -5,7 +5,6 @@ import (
 	"weir/hook"
 	"weir/nat"
 	"weir/packet"
-	"weir/trace"
 	"weir/xtables"
 )
 
@@ -76,26 +75,6 @@ func (m *Machine) track(t *hook.Traversal) hook.Verdict {
 func (m *Machine) tracked(t *hook.Traversal, out conntrack.Outcome) hook.Verdict {
 	if !out.OK {
 		return t.Drop(reasonOf(out.Cause))
-	}
-	return hook.Accept
-}
-
-// confirm puts a new connection into the table. Linux: nf_confirm.
-func (m *Machine) confirm(t *hook.Traversal) hook.Verdict {
-	c := t.CT.Conn
-	if c == nil {
-		return hook.Accept
-	}
-	fresh := t.Trace.On() && !c.Has(confirmedStatus)
-	out := m.env.CT.Confirm(&t.CT, t.Pkt, t.Now)
-	if !out.OK {
-		if t.Trace.On() {
-			t.Trace.Add(trace.Step{Kind: trace.KindConfirm, Text: m.env.CT.Why(), Verdict: "DROP"})
-		}
-		return t.Drop(reasonOf(out.Cause))
-	}
-	if fresh {
-		m.traceConfirm(t)
 	}
 	return hook.Accept
 }

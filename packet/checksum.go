@@ -76,6 +76,18 @@ func Replace16(check, old, new uint16) uint16 {
 	return ^Fold(acc)
 }
 
+// Replace32 is Replace16 for a 32-bit word. Of the two forms of zero it never
+// gives 0xffff, as Linux's 32-bit arithmetic does not
+// (inet_proto_csum_replace4).
+func Replace32(check uint16, old, new uint32) uint16 {
+	acc := uint32(^check) + uint32(^uint16(old>>16)) + uint32(^uint16(old)) + new>>16 + new&0xffff
+	f := Fold(acc)
+	if f == 0 {
+		f = 0xffff
+	}
+	return ^f
+}
+
 // ReplaceBytes is Replace16 for a run of bytes of even length at an even
 // offset.
 func ReplaceBytes(check uint16, old, new []byte) uint16 {
