@@ -33,7 +33,7 @@ func (tb *Table) check() error {
 				continue
 			}
 			entries++
-			if got, gd := tb.find(&c.Tuple[d], tb.hash(&c.Tuple[d])); got != c || gd != c.found(d) {
+			if got, gd := tb.find(&c.Tuple[d], tb.hash(&c.Tuple[d]), anyDir); got != c || gd != c.found(d) {
 				return fmt.Errorf("slot %d direction %d: its tuple finds %v", slot, d, got)
 			}
 		}

@@ -58,14 +58,10 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 		tb.stats.InsertFailed++
 		return refuse(CauseChainTooLong)
 	}
-	other, d := tb.find(&c.Tuple[Original], ho)
-	if other != nil && !sameZones(c, d, Original) {
-		other = nil
-	}
+	zo, zr := c.Tuple[Original].Zone, c.Tuple[Reply].Zone
+	other, _ := tb.find(&c.Tuple[Original], ho, meeting(Original, zo, zr))
 	if other == nil {
-		if other, d = tb.find(&c.Tuple[Reply], hr); other != nil && !sameZones(c, d, Reply) {
-			other = nil
-		}
+		other, _ = tb.find(&c.Tuple[Reply], hr, meeting(Reply, zo, zr))
 	}
 	if other != nil {
 		return tb.clash(ref, other, p, hr, now)
@@ -124,7 +120,7 @@ func (tb *Table) clash(ref *Ref, other *Conn, p *packet.Packet, hr uint64, now i
 		return pass()
 	}
 	// Only answers can be told apart, so only the reply is entered.
-	if twin, _ := tb.find(&c.Tuple[Reply], hr); twin != nil {
+	if twin, _ := tb.find(&c.Tuple[Reply], hr, meeting(Reply, c.Tuple[Original].Zone, c.Tuple[Reply].Zone)); twin != nil {
 		if tb.merge(ref, twin, p) {
 			return pass()
 		}

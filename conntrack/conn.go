@@ -115,4 +115,8 @@ func (c *Conn) equal(d Dir, t *Tuple) bool {
 }
 
 // note remembers an event for the time when the packet reaches confirm.
-func (c *Conn) note(m EventMask) { c.pending |= m & c.eventMask }
+func (c *Conn) note(m EventMask) {
+	if c.eventMask != 0 {
+		c.pending |= m
+	}
+}

@@ -13,6 +13,9 @@ func (tb *Table) create(orig, reply *Tuple, hash uint32, tmpl *Template, now int
 	tb.seq++
 	c := tb.take()
 	c.Tuple[Original], c.Tuple[Reply] = *orig, *reply
+	if orig.Zone != reply.Zone {
+		tb.apart++
+	}
 	c.hash[Original] = hash
 	c.Seq = tb.seq
 	c.flags = live

@@ -55,6 +55,9 @@ func (tb *Table) Reap() {
 	for _, slot := range tb.dead {
 		c := tb.conn(slot)
 		tb.unlinkSource(c)
+		if c.Tuple[Original].Zone != c.Tuple[Reply].Zone {
+			tb.apart--
+		}
 		tb.give(c)
 	}
 	tb.dead = tb.dead[:0]

@@ -85,7 +85,8 @@ func (tb *Table) initEvents(c *Conn, tmpl *Template) {
 func (tb *Table) deliver(c *Conn, now int64) {
 	m := c.pending
 	c.pending = 0
-	if m == 0 || tb.listener == nil || c.Status&(Confirmed|Dying) != Confirmed {
+	// One event that is wanted takes all others with it.
+	if m&c.eventMask == 0 || tb.listener == nil || c.Status&(Confirmed|Dying) != Confirmed {
 		return
 	}
 	kind := EventUpdate

@@ -78,6 +78,9 @@ func redirectFate(p *packet.Packet, b []byte) (icmpFate, int, whyKind) {
 		redirectLen      = 40 // ICMPv6 header, target, destination
 		redirectedHeader = 4  // option type
 	)
+	if len(b) < redirectLen {
+		return icmpRefused, 0, whyICMPInner
+	}
 	if b[1] != 0 {
 		return icmpNormal, 0, whyNothing
 	}

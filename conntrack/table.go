@@ -19,6 +19,7 @@ type Table struct {
 	stats   Stats
 
 	count int    // connections, unconfirmed ones included, killed ones not
+	apart int    // those whose directions are in two zones, killed ones included
 	seq   uint64 // of the newest connection
 	dead  []uint32
 	gc    collector
@@ -64,72 +65,86 @@ func (tb *Table) Stats() Stats { return tb.stats }
 // direction, and that direction; nil if there is none. Expired connections
 // that it meets are killed.
 func (tb *Table) Lookup(t *Tuple, now int64) (*Conn, Dir) {
-	return tb.lookup(t, tb.hash(t), now)
+	return tb.lookup(t, tb.hash(t), anyDir, now)
 }
 
-func (tb *Table) lookup(t *Tuple, h uint64, now int64) (*Conn, Dir) {
+// dirs is a set of directions.
+type dirs uint8
+
+const (
+	onlyOriginal dirs = 1 << Original
+	onlyReply    dirs = 1 << Reply
+	anyDir            = onlyOriginal | onlyReply
+)
+
+// meeting is the directions whose tuples a tuple of direction d can meet, of
+// one who has zone zo for originals and zr for replies: tuples of the two
+// directions live apart when these differ. Linux: nf_ct_key_equal.
+func meeting(d Dir, zo, zr uint16) dirs {
+	if zo == zr {
+		return anyDir
+	}
+	return 1 << d
+}
+
+// lookup is find for those to whom an expired connection is none.
+func (tb *Table) lookup(t *Tuple, h uint64, allow dirs, now int64) (*Conn, Dir) {
+	for {
+		c, d := tb.find(t, h, allow)
+		if c == nil || !c.expired(now) {
+			return c, d
+		}
+		tb.Kill(c, now)
+	}
+}
+
+// find looks among the tuples of some directions. h is the hash of t.
+func (tb *Table) find(t *Tuple, h uint64, allow dirs) (best *Conn, dir Dir) {
 	tag := tagOf(h)
-	b := tb.index.home(uint32(h))
-	for b != nil {
-		for i := range b.ref {
-			r := b.ref[i]
+	for b := tb.index.home(uint32(h)); b != nil; b = tb.index.nextOf(b) {
+		for i, r := range b.ref {
 			if r == 0 {
-				return nil, Original
+				return best, dir
 			}
-			if b.tag[i] != tag {
+			if b.tag[i] != tag || allow>>r.dir()&1 == 0 {
 				continue
 			}
 			c := tb.conn(r.slot())
 			if !c.equal(r.dir(), t) {
 				continue
 			}
-			if c.expired(now) {
-				tb.Kill(c, now)
-				return tb.lookup(t, h, now)
+			if tb.apart == 0 {
+				return c, c.found(r.dir())
 			}
-			return c, c.found(r.dir())
+			// A connection with two zones may have the tuple that another
+			// has in the other direction. Linux's chains begin with the
+			// latest.
+			if best == nil || best.Seq < c.Seq {
+				best, dir = c, c.found(r.dir())
+			}
 		}
-		b = tb.index.nextOf(b)
 	}
-	return nil, Original
+	return best, dir
 }
 
-// find is lookup for those who do not mind expiry.
-func (tb *Table) find(t *Tuple, h uint64) (*Conn, Dir) {
-	tag := tagOf(h)
-	for b := tb.index.home(uint32(h)); b != nil; b = tb.index.nextOf(b) {
-		for i, r := range b.ref {
-			if r == 0 {
-				return nil, Original
-			}
-			if b.tag[i] == tag {
-				if c := tb.conn(r.slot()); c.equal(r.dir(), t) {
-					return c, c.found(r.dir())
-				}
-			}
-		}
-	}
-	return nil, Original
+// LookupAs is Lookup in the zones of c.
+func (tb *Table) LookupAs(c *Conn, t Tuple, now int64) (*Conn, Dir) {
+	t.Zone = c.Tuple[Original].Zone
+	return tb.lookupIn(&t, tb.hash(&t), t.Zone, c.Tuple[Reply].Zone, now)
 }
 
 // Taken reports whether a connection other than ignored has reply as the tuple
 // of a direction, and counts it as found. A connection with the same original
 // tuple as ignored does not count: it is the same flow seen twice, which the
 // clash at confirmation settles. Linux: nf_conntrack_tuple_taken.
-func (tb *Table) Taken(reply *Tuple, ignored *Conn, now int64) bool {
-	c, d := tb.Lookup(reply, now)
-	if c == nil || c == ignored || !sameZones(ignored, d, Reply) || c.Tuple[Original] == ignored.Tuple[Original] {
+func (tb *Table) Taken(reply Tuple, ignored *Conn, now int64) bool {
+	reply.Zone = ignored.Tuple[Reply].Zone
+	c, _ := tb.lookup(&reply, tb.hash(&reply), meeting(Reply, ignored.Tuple[Original].Zone, reply.Zone), now)
+	if c == nil || c == ignored || c.Tuple[Original] == ignored.Tuple[Original] {
 		return false
 	}
 	tb.stats.Found++
 	return true
-}
-
-// sameZones reports whether a tuple of c in direction mine meets one of another
-// connection in direction theirs: with a zone for one direction only, tuples
-// of the two directions live in different zones. Linux: nf_ct_key_equal.
-func sameZones(c *Conn, theirs, mine Dir) bool {
-	return theirs == mine || c.Tuple[Original].Zone == c.Tuple[Reply].Zone
 }
 
 // SetReply gives an unconfirmed connection another reply tuple, as NAT does.

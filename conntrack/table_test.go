@@ -409,14 +409,14 @@ func TestTaken(t *testing.T) {
 	other := b.begin(udp(t, "192.0.2.50", server4, 5, 2, 0)).Conn
 	same := *b.only()
 	reply := same.Tuple[Reply]
-	if !b.tb.Taken(&reply, other, b.now) || b.tb.Stats().Found != 1 {
+	if !b.tb.Taken(reply, other, b.now) || b.tb.Stats().Found != 1 {
 		t.Error("a tuple in use is free")
 	}
-	if b.tb.Taken(&reply, &same, b.now) || b.tb.Stats().Found != 1 {
+	if b.tb.Taken(reply, &same, b.now) || b.tb.Stats().Found != 1 {
 		t.Error("the same flow seen twice counts")
 	}
 	b.sleep(31 * second)
-	if b.tb.Taken(&reply, other, b.now) {
+	if b.tb.Taken(reply, other, b.now) {
 		t.Error("an expired connection counts")
 	}
 }
@@ -446,7 +446,7 @@ func TestRandomLives(t *testing.T) {
 				if r.IntN(3) == 0 {
 					reply := ref.Conn.Tuple[Reply]
 					reply.DstL4 = uint16(r.IntN(65536))
-					if !b.tb.Taken(&reply, ref.Conn, b.now) {
+					if !b.tb.Taken(reply, ref.Conn, b.now) {
 						b.tb.SetReply(ref.Conn, reply)
 					}
 					b.tb.LinkSource(ref.Conn)

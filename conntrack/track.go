@@ -4,8 +4,8 @@ import "weir/packet"
 
 // Track is conntrack's way in: it attaches to ref what the packet belongs to.
 // ref must be the packet's; when something is attached already, the packet is
-// left alone. A packet without a place goes on with ref zero, which rules see
-// as INVALID. tmpl is what rules asked for, nil for nothing; mark is the
+// left alone. A packet without a place goes on without a connection, which
+// rules see as INVALID. tmpl is what rules asked for, nil for nothing; mark is the
 // packet's, for zones taken from it; prerouting says that checksums are
 // verified. When the outcome is not OK the packet is to be dropped, and ref is
 // zero.
@@ -16,7 +16,6 @@ func (tb *Table) Track(p *packet.Packet, tmpl *Template, ref *Ref, mark uint32, 
 	if ref.Conn != nil || ref.Info == InfoUntracked {
 		return pass()
 	}
-	*ref = Ref{}
 	if p.L4 < 0 {
 		tb.say(whyNoL4)
 		tb.stats.Invalid++
@@ -44,7 +43,7 @@ func (tb *Table) Find(p *packet.Packet, now int64) (*Conn, Dir) {
 	if !t.read(p, 0) {
 		return nil, Original
 	}
-	c, d := tb.find(t, tb.hash(t))
+	c, d := tb.find(t, tb.hash(t), anyDir)
 	if c == nil || c.expired(now) {
 		return nil, Original
 	}
@@ -70,6 +69,7 @@ func (v *visit) examine(ref *Ref, tmpl *Template, zo, zr uint16, placed bool) Ou
 		if !placed && !v.resolve(tmpl, zo, zr) {
 			tb.say(whyTableFull)
 			tb.stats.Drop++
+			*ref = Ref{}
 			return refuse(CauseTableFull)
 		}
 		if v.c == nil {
@@ -84,6 +84,7 @@ func (v *visit) examine(ref *Ref, tmpl *Template, zo, zr uint16, placed bool) Ou
 		if res == repeat {
 			continue
 		}
+		*ref = Ref{}
 		tb.stats.Invalid++
 		if res == dropped {
 			tb.stats.Drop++
@@ -152,16 +153,13 @@ func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 // it as their original tuple, zr for the reply. h is the hash of t, which has
 // zone zo. Linux: __nf_conntrack_find_get with a zone of one direction.
 func (tb *Table) lookupIn(t *Tuple, h uint64, zo, zr uint16, now int64) (*Conn, Dir) {
-	c, d := tb.lookup(t, h, now)
-	if zr == zo || c != nil && d == Original {
+	c, d := tb.lookup(t, h, meeting(Original, zo, zr), now)
+	if zr == zo || c != nil {
 		return c, d
 	}
 	t.Zone = zr
-	c, d = tb.Lookup(t, now)
+	c, d = tb.lookup(t, tb.hash(t), onlyReply, now)
 	t.Zone = zo
-	if d != Reply {
-		return nil, Original
-	}
 	return c, d
 }
 

@@ -265,6 +265,7 @@ func (q *Queue) finish(d *datagram, p *packet.Packet) (Status, Cause) {
 	geo := &packet.Geometry{MaxSize: max(d.maxSize, d.maxDF), DF: d.maxDF == d.maxSize && d.maxDF > 0, Parts: make([]int, len(d.pieces))}
 	if !four {
 		// The fragment header goes, its next header stays.
+		geo.Body = d.fragHdr
 		geo.ID = binary.BigEndian.Uint32(head[d.fragHdr+4:])
 		head[d.nextHdr] = head[d.fragHdr]
 		head = append(head[:d.fragHdr], head[d.fragHdr+8:]...)

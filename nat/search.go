@@ -79,7 +79,7 @@ func (s *search) ofSource(cur *conntrack.Tuple) (found conntrack.Tuple, ok bool)
 // Linux: nf_nat_used_tuple.
 func (s *search) used(t *conntrack.Tuple) bool {
 	reply, ok := t.Inverse()
-	return ok && s.tb.Taken(&reply, s.c, s.t.Now)
+	return ok && s.tb.Taken(reply, s.c, s.t.Now)
 }
 
 // usedUnchanged is used for a connection whose tuple would stay as it is. When
@@ -99,17 +99,19 @@ func (s *search) usedUnchanged(t *conntrack.Tuple) bool {
 	if s.c.Status&translated != 0 {
 		return true
 	}
-	o, _ := s.tb.Lookup(t, s.t.Now)
+	o, _ := s.tb.LookupAs(s.c, *t, s.t.Now)
 	if o == nil {
 		reply, _ := t.Inverse()
-		if o, _ = s.tb.Lookup(&reply, s.t.Now); o == nil {
+		if o, _ = s.tb.LookupAs(s.c, reply, s.t.Now); o == nil {
 			return false
 		}
 	}
 	if o.Status&translated != 0 {
 		return true
 	}
-	return o.Tuple[conntrack.Original] != s.c.Tuple[conntrack.Reply]
+	theirs, mine := o.Tuple[conntrack.Original], s.c.Tuple[conntrack.Reply]
+	mine.Zone = theirs.Zone
+	return theirs != mine
 }
 
 // hardAttempts is how many attempts before the end of a round a closed
@@ -125,7 +127,7 @@ func (s *search) usedHarder(t *conntrack.Tuple, left int) bool {
 		return s.used(t)
 	}
 	reply, _ := t.Inverse()
-	o, d := s.tb.Lookup(&reply, s.t.Now)
+	o, d := s.tb.LookupAs(s.c, reply, s.t.Now)
 	if o == nil {
 		return false
 	}

@@ -131,7 +131,7 @@ func checksumOffset(proto uint8) int {
 // good too. A UDP datagram is verified over all that the IP packet holds, also
 // behind the length that UDP states (Linux: net/netfilter/utils.c nf_checksum).
 func (p *Packet) L4ChecksumOK() bool {
-	if p.L4 < 0 || p.More {
+	if p.L4 < 0 {
 		return true
 	}
 	b := p.Data[p.L4:]

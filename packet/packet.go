@@ -87,6 +87,8 @@ type Geometry struct {
 	Parts   []int // IP payload bytes of each fragment, in order of offset
 	// ID is the identification, IPv6 only.
 	ID uint32
+	// Body is where in an IPv6 packet the fragmentable part begins.
+	Body int
 }
 
 // Src is the source address.

@@ -10,8 +10,7 @@ import (
 //
 // IPv4 (Linux: __inet_dev_addr_type) looks into the local table: an address
 // that is nothing else is Unicast. IPv6 (Linux: xt_addrtype.c
-// match_lookup_rt6) looks the address up: None is the unspecified address,
-// Unreachable one to which no route leads.
+// match_lookup_rt6) looks the address up: Unreachable is one to which no route leads.
 func (t *Table) AddrType(f packet.Family, a packet.Addr, dev *iface.Iface) Type {
 	if f == packet.IPv6 {
 		return t.addrType6(a, dev)
@@ -40,8 +39,6 @@ func Broadcast4() packet.Addr { return packet.Addr{255, 255, 255, 255} }
 
 func (t *Table) addrType6(a packet.Addr, dev *iface.Iface) Type {
 	switch {
-	case a.IsZero():
-		return None
 	case a[0] == 0xff:
 		return Multicast
 	case dev != nil && t.Owns(packet.IPv6, a, dev):

@@ -127,6 +127,15 @@ func (r *Router) option6(p *passage, off, n int, hopByHop bool) hook.Reason {
 func (r *Router) deliver6(p *passage) Fate {
 	t := p.t
 	proto, named, off := t.Pkt.Data[6], 6, 40
+	if g := t.Pkt.Reassembled; g != nil && !t.In.Loopback {
+		// Linux reads on behind what was reassembled on the way in, with the
+		// first next header that it did not read on arrival.
+		off = g.Body
+		if proto == packet.HopByHop {
+			named = 40
+			proto = t.Pkt.Data[named]
+		}
+	}
 	fragmented := false
 	for {
 		d := t.Pkt.Data

@@ -46,10 +46,11 @@ const (
 	icmp6HeadersSplit    = 3
 )
 
-// icmpIsError reports the ICMP types about which no error is sent.
+// icmpIsError reports the ICMP types about which no error is sent, the types
+// without a meaning among them. Linux: icmp_pointers.
 func icmpIsError(typ uint8) bool {
 	switch typ {
-	case icmpDestUnreach, 4, icmpRedirect, icmpTimeExceeded, icmpParameter:
+	case 1, 2, icmpDestUnreach, 4, icmpRedirect, 6, 7, 9, 10, icmpTimeExceeded, icmpParameter:
 		return true
 	}
 	return false

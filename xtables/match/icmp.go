@@ -71,7 +71,7 @@ func parseICMP(f packet.Family, option string, given []xtables.Given) (xtables.M
 }
 
 func (m *icmpMatch) Match(t *hook.Traversal) bool {
-	h := l4(t, 4)
+	h := l4(t, 8)
 	if h == nil {
 		return false
 	}
@@ -80,7 +80,7 @@ func (m *icmpMatch) Match(t *hook.Traversal) bool {
 
 func (m *icmpMatch) Explain(t *hook.Traversal) string {
 	p := t.Pkt
-	if p.FragOff != 0 || p.L4 < 0 || len(p.Data)-p.L4 < 4 {
+	if p.FragOff != 0 || p.L4 < 0 || len(p.Data)-p.L4 < 8 {
 		return noHeader(p)
 	}
 	return "is type " + dec(uint64(p.Data[p.L4])) + " code " + dec(uint64(p.Data[p.L4+1]))

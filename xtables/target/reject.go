@@ -103,7 +103,12 @@ func (m *rejectTarget) Do(t *hook.Traversal) xtables.Code {
 func (m *rejectTarget) reset(t *hook.Traversal) {
 	p := t.Pkt
 	h := p.Payload()
-	if p.Proto != packet.TCP || len(h) < 20 || h[13]&packet.TCPRst != 0 || !sumsUp(p, h) {
+	if p.Proto != packet.TCP || len(h) < 20 || h[13]&packet.TCPRst != 0 {
+		return
+	}
+	// What conntrack summed up on the way in is known still in INPUT
+	// (Linux: CHECKSUM_COMPLETE, which forwarding throws away).
+	if known := t.Point == hook.Input && p.Summed && !p.Stale; !known && !sumsUp(p, h) {
 		return
 	}
 	t.Env.Emit.TCPReset(t)
