@@ -77,6 +77,10 @@ type Packet struct {
 	// IPv6 header changed since, which Linux's sum over the whole packet does
 	// not follow.
 	Summed, Stale bool
+	// Unsummed says that the TCP checksum is still to be filled in: who looks
+	// into the packet sees the pseudo header's sum. Data has the final one all
+	// the same (Linux: CHECKSUM_PARTIAL).
+	Unsummed bool
 }
 
 // Geometry remembers the cut of a reassembled packet, so that it can leave as

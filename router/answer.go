@@ -38,6 +38,7 @@ func (r *Router) TCPReset(t *hook.Traversal) {
 		return
 	}
 	n := r.reset(t, src, &res, 0, &reply4{})
+	n.pkt.Unsummed = pk.Family == packet.IPv4
 	attach(n, t)
 	if t.CT.Conn != nil && r.env.CT != nil {
 		r.env.CT.CloseTCP(t.CT.Conn, t.Now)
@@ -111,7 +112,9 @@ func (r *Router) refuseTCP(p *passage) {
 	if why != hook.NoReason {
 		return
 	}
-	r.emitReset(t, r.reset(t, q.dst, &res, q.tos, &opt), &res, q.mark)
+	n := r.reset(t, q.dst, &res, q.tos, &opt)
+	n.pkt.Unsummed = !four
+	r.emitReset(t, n, &res, q.mark)
 }
 
 // plainOptions reports that the options of a TCP segment are well-formed and

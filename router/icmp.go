@@ -100,6 +100,7 @@ func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
 	m[2], m[3] = 0, 0
 	binary.BigEndian.PutUint32(m[4:], info)
 	copy(m[8:], quote)
+	quoteUnsummed(m[8:], t.Pkt)
 	src := res.PrefSrc
 	if four && src.IsZero() {
 		src = packet.Addr{192, 0, 0, 8} // INADDR_DUMMY, RFC 7600
@@ -117,6 +118,15 @@ func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
 		t.Trace.Add(trace.Step{Kind: trace.KindEmit, Text: icmpName(f, typ, code) + " to " + t.Pkt.Src().IP(f).String()})
 	}
 	r.emitICMP(t, n, f)
+}
+
+// quoteUnsummed makes the quoted checksum of p what it is before it is filled in.
+func quoteUnsummed(quote []byte, p *packet.Packet) {
+	const at = 16 // TCP's checksum
+	if p.Unsummed && len(quote) >= p.L4+at+2 {
+		sum := packet.PseudoSum(p.Family, p.Src(), p.Dst(), p.Proto, len(p.Data)-p.L4)
+		binary.BigEndian.PutUint16(quote[p.L4+at:], packet.Fold(sum))
+	}
 }
 
 // emitICMP sends an ICMP message. While it is on its way the machine sends no

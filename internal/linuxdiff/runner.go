@@ -1,8 +1,10 @@
 package linuxdiff
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"syscall"
 	"time"
 
 	"weir/internal/gen"
@@ -131,10 +133,11 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		}
 		observe(res.Out)
 		rep.Packets++
-		if res.Refused != nil && len(res.Trace) == 0 && len(res.Out) == 0 {
+		if res.Refused != nil && !errors.Is(res.Refused, syscall.EPERM) && len(res.Trace) == 0 && len(res.Out) == 0 {
 			continue // the socket refused it, no hook saw it
 		}
 		w.steer.follow(res.Events)
+		w.steer.more = func() []kernel.Entry { return r.newcomers(w) }
 		got := w.run(p, time.Now().UnixNano())
 		if d := packetDifference(p.Data, &res, &got, w.events, r.Reasons); d != nil {
 			d.Packet = rep.Packets - 1
@@ -147,6 +150,29 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		rep.Diff.Packet = rep.Packets
 	}
 	return rep, err
+}
+
+// newcomers are the kernel's connections that weir does not have yet: those of
+// a packet whose events a rule has switched off.
+func (r *Runner) newcomers(w *subject) (list []kernel.Entry) {
+	all, err := r.k.Dump()
+	if err != nil {
+		return nil // the difference will tell
+	}
+	type key struct {
+		orig kernel.Tuple
+		zone uint16
+	}
+	have := map[key]bool{}
+	for _, e := range w.dump() {
+		have[key{e.Orig, e.Zone}] = true
+	}
+	for _, e := range all {
+		if !have[key{e.Orig, e.Zone}] {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // final compares what both sides know at the end.

@@ -144,8 +144,11 @@ type steer struct {
 	// wanted are the ports and ids that the kernel chose for this packet's new
 	// connections, in order: of the destination, of the source.
 	wanted [2][]uint16
-	spare  *engine.Rand
-	asked  bool // at all: the kernel then may have tried others first
+	// more asks for new connections of which no event told; nil when it was
+	// asked already.
+	more  func() []kernel.Entry
+	spare *engine.Rand
+	asked bool // at all: the kernel then may have tried others first
 }
 
 // follow takes the kernel's choices from the events of a packet.
@@ -155,14 +158,17 @@ func (s *steer) follow(events []kernel.Event) {
 		if e.Type != kernel.EventNew {
 			continue
 		}
-		r := e.Entry.Reply
-		to, from := r.SrcPort, r.DstPort
-		if p := e.Entry.Orig.Proto; p == packet.ICMP || p == packet.ICMPv6 {
-			from = r.SrcPort // the id, of both sides
-		}
-		s.wanted[0] = append(s.wanted[0], to)
-		s.wanted[1] = append(s.wanted[1], from)
+		s.want(&e.Entry)
 	}
+}
+
+func (s *steer) want(e *kernel.Entry) {
+	to, from := e.Reply.SrcPort, e.Reply.DstPort
+	if p := e.Orig.Proto; p == packet.ICMP || p == packet.ICMPv6 {
+		from = e.Reply.SrcPort // the id, of both sides
+	}
+	s.wanted[0] = append(s.wanted[0], to)
+	s.wanted[1] = append(s.wanted[1], from)
 }
 
 // Uint32 implements hook.Rand.
@@ -175,6 +181,12 @@ func (s *steer) PortOffset(lo, size uint32, source bool) uint32 {
 	side := &s.wanted[0]
 	if source {
 		side = &s.wanted[1]
+	}
+	if len(*side) == 0 && s.more != nil {
+		for _, e := range s.more() {
+			s.want(&e)
+		}
+		s.more = nil
 	}
 	for i, p := range *side {
 		if uint32(p) >= lo && uint32(p)-lo < size {
