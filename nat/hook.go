@@ -87,5 +87,5 @@ func Packet(t *hook.Traversal, m Manip) bool {
 	if !ok {
 		return false
 	}
-	return header{t.Pkt.Data, t.Pkt.Family}.manip(&target, m)
+	return outer(t.Pkt).manip(&target, m)
 }

@@ -47,7 +47,8 @@ func translateError(t *hook.Traversal, m Manip) (why string) {
 	// The quoted packet went the other way, before it was translated: the
 	// other side, and the tuple itself in place of its inverse. Its header
 	// length is not questioned, nor is it by Linux.
-	inner := header{p.Data[p.L4+8:], p.Family}
+	p.Pull(p.L4 + 8 + innerLen)
+	inner := header{p.Data[p.L4+8:], p.Family, p, p.L4 + 8}
 	if !inner.manip(&c.Tuple[1-d], 1-m) {
 		return "ICMP error that quotes too little of a packet"
 	}
@@ -59,7 +60,7 @@ func translateError(t *hook.Traversal, m Manip) (why string) {
 	}
 	binary.BigEndian.PutUint16(b[2:], ^packet.Fold(packet.Sum(b, acc)))
 	target.Proto = p.Proto
-	if !(header{p.Data, p.Family}).manip(&target, m) {
+	if !outer(p).manip(&target, m) {
 		return "too short to be translated"
 	}
 	return ""

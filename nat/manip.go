@@ -12,7 +12,12 @@ import (
 type header struct {
 	d   []byte // from the IP header to the end of the buffer
 	fam packet.Family
+	pkt *packet.Packet
+	at  int // where d begins in pkt
 }
+
+// outer is the packet itself.
+func outer(p *packet.Packet) header { return header{p.Data, p.Family, p, 0} }
 
 // manip rewrites one side of a packet to what target says: layer 4 first,
 // since its checksum covers the addresses, then the address. False: the packet
@@ -74,6 +79,7 @@ func (h header) manipL4(off int, target *conntrack.Tuple, m Manip, addr uint32) 
 		return false
 	}
 	b := h.d[off:]
+	h.pkt.Pull(h.at + off + rewritten(target.Proto, len(b)))
 	_, word := side(target, m)
 	port := 0
 	if m == Destination {
@@ -141,6 +147,17 @@ func (h header) manipL4(off int, target *conntrack.Tuple, m Manip, addr uint32) 
 		}
 	}
 	return true
+}
+
+// rewritten is how many bytes of a protocol's header are made ready for writing.
+func rewritten(proto uint8, have int) int {
+	switch {
+	case proto == packet.TCP && have >= 20:
+		return 20
+	case proto == packet.SCTP && have >= 12:
+		return 12
+	}
+	return 8
 }
 
 // swap writes a 16-bit word and returns the difference to a checksum over it.

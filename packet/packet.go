@@ -95,6 +95,28 @@ type Geometry struct {
 	Body int
 }
 
+// Pull says that the first n bytes are to be written. Of a reassembled packet
+// the fragments that they reach into become one with the first, so that it no
+// longer leaves as it came (Linux: skb_ensure_writable, __pskb_pull_tail).
+func (p *Packet) Pull(n int) {
+	g := p.Reassembled
+	if g == nil || len(g.Parts) == 0 {
+		return
+	}
+	head := g.Body
+	if p.Family == IPv4 {
+		head = p.HeaderLen()
+	}
+	for n > head+g.Parts[0] && len(g.Parts) > 1 {
+		take := min(n-head-g.Parts[0], g.Parts[1])
+		g.Parts[0] += take
+		g.Parts[1] -= take
+		if g.Parts[1] == 0 {
+			g.Parts = append(g.Parts[:1], g.Parts[2:]...)
+		}
+	}
+}
+
 // Src is the source address.
 func (p *Packet) Src() (a Addr) {
 	if p.Family == IPv4 {

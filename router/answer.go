@@ -14,7 +14,8 @@ import (
 // --reject-with tcp-reset does. Linux: nf_send_reset, nf_send_reset6.
 func (r *Router) TCPReset(t *hook.Traversal) {
 	pk := t.Pkt
-	if len(r.active) > maxNested || pk.FragOff != 0 || pk.Proto != packet.TCP || pk.L4 < 0 || len(pk.Payload()) < 20 {
+	if len(r.active) > maxNested || pk.FragOff != 0 || pk.Proto != packet.TCP || pk.L4 < 0 || len(pk.Payload()) < 20 ||
+		pk.Payload()[13]&packet.TCPRst != 0 || !summedUp(t) {
 		return
 	}
 	src, dst := pk.Src(), pk.Dst()
@@ -44,6 +45,18 @@ func (r *Router) TCPReset(t *hook.Traversal) {
 		r.env.CT.CloseTCP(t.CT.Conn, t.Now)
 	}
 	r.emitReset(t, n, &res, q.mark)
+}
+
+// summedUp verifies the checksum of a segment with that of the IPv4 header,
+// which Linux takes in (nf_ip_checksum); the latter is wrong after an option
+// was filled in on arrival. What conntrack found right is known still in INPUT
+// (CHECKSUM_COMPLETE, which forwarding throws away).
+func summedUp(t *hook.Traversal) bool {
+	pk := t.Pkt
+	if t.Point == hook.Input && pk.Summed && !pk.Stale {
+		return true
+	}
+	return pk.L4ChecksumOK() && (pk.Family == packet.IPv6 || packet.Fold(packet.Sum(pk.Data[:pk.HeaderLen()], 0)) == 0xffff)
 }
 
 func (r *Router) reflect(f packet.Family) bool {

@@ -58,7 +58,7 @@ func (r *Router) cut(p *passage, mtu int) Fate {
 	if room < 8 {
 		return p.drop(hook.ReasonTooBig)
 	}
-	if g := pk.Reassembled; g != nil && fits(g.Parts, room, len(c.body)) {
+	if g := pk.Reassembled; g != nil && c.fits(g, room) {
 		// The boundaries are kept; "don't fragment" is not.
 		for _, n := range g.Parts {
 			c.next(n)
@@ -81,12 +81,13 @@ func (r *Router) cut(p *passage, mtu int) Fate {
 }
 
 // fits reports whether the old boundaries can be kept.
-func fits(parts []int, room, total int) bool {
-	if len(parts) < 2 {
+func (c *cutter) fits(g *packet.Geometry, room int) bool {
+	if len(g.Parts) < 2 {
 		return false
 	}
-	for i, n := range parts {
-		if n > room || n&7 != 0 && i < len(parts)-1 {
+	total := len(c.body)
+	for i, n := range g.Parts {
+		if n > room || n&7 != 0 && i < len(g.Parts)-1 {
 			return false
 		}
 		total -= n

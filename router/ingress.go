@@ -26,7 +26,14 @@ func (r *Router) receive(p *passage) Fate {
 		// The way was known since the packet left this machine for lo.
 		t.Route = route.Result{}
 	}
-	if t.Pkt.Family == packet.IPv4 {
+	four := t.Pkt.Family == packet.IPv4
+	if h := t.Pkt.HeaderLen(); t.Route.Type == route.None && (four && t.Pkt.Proto == packet.TCP || !four && t.Pkt.Data[6] == packet.TCP) {
+		// Linux looks for a socket early (tcp_v4_early_demux).
+		if t.Pkt.Link.Type == packet.ToHost && len(t.Pkt.Data) >= h+20 {
+			t.Pkt.Pull(h + 20)
+		}
+	}
+	if four {
 		return r.routeIn4(p)
 	}
 	return r.routeIn6(p)

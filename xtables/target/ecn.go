@@ -83,6 +83,7 @@ func (m *ecnTarget) Do(t *hook.Traversal) xtables.Code {
 		return xtables.Drop
 	}
 	if flags := h[13]&^m.tcpMask | m.tcpBits; flags != h[13] {
+		p.Pull(p.L4 + 20)
 		old := binary.BigEndian.Uint16(h[12:])
 		h[13] = flags
 		check := packet.Replace16(binary.BigEndian.Uint16(h[16:]), old, binary.BigEndian.Uint16(h[12:]))

@@ -75,8 +75,8 @@ func parseReject(c *xtables.Context, given []xtables.Given) (xtables.Target, err
 }
 
 // Do answers where Linux would and drops. What concerns the packet itself is
-// judged here (fragments, checksums, a reset for a reset); addresses, routes
-// and rates are the emitter's.
+// judged here (fragments, the checksum when ICMP answers); addresses, routes,
+// rates and what concerns a segment are the emitter's.
 //
 // Linux: net/ipv4/netfilter/nf_reject_ipv4.c, net/ipv6/netfilter/nf_reject_ipv6.c.
 func (m *rejectTarget) Do(t *hook.Traversal) xtables.Code {
@@ -86,7 +86,7 @@ func (m *rejectTarget) Do(t *hook.Traversal) xtables.Code {
 		return xtables.Drop
 	}
 	if m.typ.reset {
-		m.reset(t)
+		t.Env.Emit.TCPReset(t)
 		return xtables.Drop
 	}
 	if !p.Summed && !answerable(p) {
@@ -98,20 +98,6 @@ func (m *rejectTarget) Do(t *hook.Traversal) xtables.Code {
 	}
 	t.Env.Emit.ICMPError(t, typ, m.typ.code, 0)
 	return xtables.Drop
-}
-
-func (m *rejectTarget) reset(t *hook.Traversal) {
-	p := t.Pkt
-	h := p.Payload()
-	if p.Proto != packet.TCP || len(h) < 20 || h[13]&packet.TCPRst != 0 {
-		return
-	}
-	// What conntrack summed up on the way in is known still in INPUT
-	// (Linux: CHECKSUM_COMPLETE, which forwarding throws away).
-	if known := t.Point == hook.Input && p.Summed && !p.Stale; !known && !sumsUp(p, h) {
-		return
-	}
-	t.Env.Emit.TCPReset(t)
 }
 
 // answerable verifies the checksum of the whole payload, for the protocols

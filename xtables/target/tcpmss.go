@@ -67,6 +67,7 @@ func (m *tcpmssTarget) Do(t *hook.Traversal) xtables.Code {
 	if p.FragOff != 0 {
 		return xtables.Continue
 	}
+	p.Pull(len(p.Data))
 	n := 0
 	if p.L4 >= 0 && len(p.Data)-p.L4 >= 20 {
 		n = int(p.Data[p.L4+12]>>4) * 4

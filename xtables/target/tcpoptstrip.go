@@ -65,6 +65,7 @@ func (m *stripTarget) Do(t *hook.Traversal) xtables.Code {
 	if p.FragOff != 0 {
 		return xtables.Continue
 	}
+	p.Pull(len(p.Data))
 	h := p.Payload()
 	n := 0
 	if len(h) >= 20 {
