@@ -309,6 +309,7 @@ func (r *Router) header(n *passage, d []byte, head int, h outHeader) {
 		if head > 20 {
 			copy(d[20:head], h.opt.b[:])
 			r.fillOptions(d[:head], h.opt)
+			n.opt = h.opt.sent()
 		}
 		binary.BigEndian.PutUint16(d[10:], packet.IPv4HeaderChecksum(d[:head]))
 	}

@@ -310,6 +310,16 @@ type reply4 struct {
 	rr, ts         int
 	rrNeed         bool
 	tsAddr, tsTime bool
+	srr, cipso     int
+}
+
+// sent is what is known of the options once they stand in a packet: an error
+// about it echoes them in turn. Linux: ip_options_build.
+func (e *reply4) sent() options {
+	return options{
+		length: e.n, srr: e.srr, rr: e.rr, ts: e.ts, cipso: e.cipso,
+		rrNeed: e.rrNeed, tsNeedAddr: e.tsAddr, tsNeedTime: e.tsTime,
+	}
 }
 
 // echoOptions makes the options with which a received packet is answered; q
@@ -317,7 +327,7 @@ type reply4 struct {
 // when they cannot be answered. Linux: __ip_options_echo.
 func (r *Router) echoOptions(t *hook.Traversal, e *reply4, q *outQuery) bool {
 	p := r.passageOf(t)
-	if p == nil || p.opt.length == 0 || t.Local {
+	if p == nil || p.opt.length == 0 || t.Local && !p.made {
 		return true
 	}
 	d := t.Pkt.Data
@@ -338,9 +348,11 @@ func (r *Router) echoOptions(t *hook.Traversal, e *reply4, q *outQuery) bool {
 		return false
 	}
 	if at := p.opt.srr; at != 0 {
+		e.srr = 20 + e.n
 		e.n += reverseRoute(e.b[e.n:], d[at:], t.Pkt.Src(), q)
 	}
 	if at := p.opt.cipso; at != 0 {
+		e.cipso = 20 + e.n
 		e.n += copy(e.b[e.n:], d[at:at+int(d[at+1])])
 	}
 	for e.n%4 != 0 {

@@ -128,28 +128,42 @@ func (r *Router) localOut(p *passage) Fate {
 func (r *Router) output(p *passage) Fate {
 	t := p.t
 	t.Out = t.Route.Out
-	if t.Local && !t.Out.Loopback {
-		r.loopCopy(p)
+	// IPv4 makes this machine's copy before POSTROUTING, IPv6 behind it.
+	four := t.Pkt.Family == packet.IPv4
+	if four && r.takesToo(t) && !r.loopCopy(p) {
+		return p.drop(hook.ReasonTTL)
 	}
 	if f, done := r.run(hook.Postrouting, p); done {
 		return f
 	}
+	if !four && r.takesToo(t) && !r.loopCopy(p) {
+		return p.drop(hook.ReasonTTL)
+	}
 	return r.finish(p)
 }
 
-// loopCopy gives this machine its copy of a broadcast or multicast that it
-// sends itself and also takes.
-func (r *Router) loopCopy(p *passage) {
-	t := p.t
-	switch {
-	case t.Route.Type == route.Broadcast:
-	case t.Route.Type == route.Multicast && t.Pkt.Family == packet.IPv4 && t.Pkt.Dst() == allHosts4():
-	case t.Route.Type == route.Multicast && t.Pkt.Family == packet.IPv6 && r.member6(t.Pkt.Dst(), t.Out):
-	default:
-		return
+// takesToo reports a broadcast or multicast that this machine sends and is
+// itself among the receivers of.
+func (r *Router) takesToo(t *hook.Traversal) bool {
+	if !t.Local || t.Out.Loopback {
+		return false
 	}
+	switch t.Route.Type {
+	case route.Broadcast:
+		return true
+	case route.Multicast:
+		return t.Pkt.Dst() == allHosts4() || t.Pkt.Family == packet.IPv6 && r.member6(t.Pkt.Dst(), t.Out)
+	}
+	return false
+}
+
+// loopCopy gives this machine its copy of what it sends. It returns false for
+// a multicast that must not go further than that.
+func (r *Router) loopCopy(p *passage) (goesOn bool) {
+	t := p.t
+	goesOn = t.Route.Type != route.Multicast || t.Pkt.TTL() > 0
 	if len(r.active) > maxNested {
-		return
+		return goesOn
 	}
 	c := r.get(t)
 	data := r.alloc(len(t.Pkt.Data))
@@ -163,7 +177,7 @@ func (r *Router) loopCopy(p *passage) {
 	r.active = r.active[:len(r.active)-1]
 	if done {
 		r.put(c)
-		return
+		return goesOn
 	}
 	c.copyOf = t.Out
 	c.keep = true
@@ -173,6 +187,7 @@ func (r *Router) loopCopy(p *passage) {
 		// on with the packet itself. For IPv6 it does so afterwards.
 		r.drainLoop()
 	}
+	return goesOn
 }
 
 // transmit hands one packet of p to its interface. pk is p's own packet or a

@@ -7,9 +7,11 @@ import (
 	"syscall"
 	"time"
 
+	"weir/engine"
 	"weir/internal/gen"
 	"weir/internal/kernel"
 	"weir/packet"
+	"weir/trace/render"
 )
 
 // Report is the outcome of one scenario.
@@ -19,6 +21,8 @@ type Report struct {
 	Packets int
 	// Diff is the first difference, nil if there is none.
 	Diff *Difference
+	// Walk is weir's walk of the packet that differs, if Runner.Walks.
+	Walk string
 }
 
 // Runner compares scenarios one after the other. It keeps a namespace as long
@@ -26,6 +30,8 @@ type Report struct {
 type Runner struct {
 	// Reasons compares the lines of nf_conntrack_log_invalid too.
 	Reasons bool
+	// Walks records the walk of a packet that differs.
+	Walks bool
 
 	k       *kernel.Kernel
 	machine gen.Machine
@@ -113,6 +119,7 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 	if err != nil {
 		return rep, fmt.Errorf("seed %d: %w", c.Seed, err)
 	}
+	w.m.Trace(r.Walks)
 	before, err := r.k.Stats()
 	if err != nil {
 		return rep, err
@@ -141,6 +148,7 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		got := w.run(p, time.Now().UnixNano())
 		if d := packetDifference(p.Data, &res, &got, w.events, r.Reasons); d != nil {
 			d.Packet = rep.Packets - 1
+			rep.Walk = walkText(p, &got)
 			rep.Diff = d
 			return rep, nil
 		}
@@ -150,6 +158,12 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		rep.Diff.Packet = rep.Packets
 	}
 	return rep, err
+}
+
+// walkText is a walk for people.
+func walkText(p gen.Packet, got *engine.Result) string {
+	t := render.Text{}
+	return string(t.Append(nil, &render.Packet{In: p.In, Data: p.Data, Verdict: string(got.Verdict), Reason: got.Reason.String(), Steps: got.Steps}))
 }
 
 // newcomers are the kernel's connections that weir does not have yet: those of

@@ -74,7 +74,7 @@ func one(name string, reasons bool) int {
 		return 2
 	}
 	r := linuxdiff.NewRunner()
-	r.Reasons = reasons
+	r.Reasons, r.Walks = reasons, true
 	defer r.Close()
 	rep, err := r.Replay(c)
 	if err != nil {
@@ -90,5 +90,6 @@ func one(name string, reasons bool) int {
 		fmt.Printf("%s %s\n", p.In, linuxdiff.Brief(p.Data))
 	}
 	fmt.Println(rep.Diff)
+	fmt.Print("\n", rep.Walk)
 	return 1
 }
