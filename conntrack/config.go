@@ -8,6 +8,8 @@ type Config struct {
 	// limit; Buckets the hash size that early drop and the chain limit
 	// count in, 0 for the default.
 	Max, Buckets int
+	// ExpectMax is the number of expectations (nf_conntrack_expect_max).
+	ExpectMax int
 
 	Checksum            bool // verify checksums in PREROUTING
 	Acct                bool // count packets and bytes of new connections
@@ -47,7 +49,7 @@ const defaultBuckets = 262144
 // DefaultConfig is Linux's defaults on a machine with more than 4 GiB.
 func DefaultConfig() Config {
 	return Config{
-		Max: defaultBuckets, Buckets: defaultBuckets,
+		Max: defaultBuckets, Buckets: defaultBuckets, ExpectMax: 4096,
 		Checksum: true, TCPLoose: true, Events: 2, TCPMaxRetrans: 3,
 		TCPTimeouts: [NumTCPTimeouts]int64{
 			TCPSynSent: 120 * second, TCPSynRecv: 60 * second, TCPEstablished: 432000 * second,

@@ -74,7 +74,7 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 	tb.index.insert(tb, ho, makeRef(c.index, Original))
 	tb.index.insert(tb, hr, makeRef(c.index, Reply))
 	c.Status |= Confirmed
-	if c.Status&HelperSet != 0 {
+	if c.ext != 0 && tb.Helper(c) != 0 {
 		c.note(EventBitHelper)
 	}
 	if c.master != 0 {

@@ -27,6 +27,13 @@ func (tb *Table) create(orig, reply *Tuple, hash uint32, tmpl *Template, now int
 		tb.addStart(c)
 	}
 	tb.initEvents(c, tmpl)
+	if met := tb.expects.count != 0 && tb.meet(c, now); !met && tmpl != nil && tmpl.HelperID != 0 {
+		tb.attach(c, tmpl.HelperID)
+		c.Status |= HelperSet
+	}
+	if c.ext != 0 {
+		tb.extOf(c).expMask = tb.expectMask(tmpl)
+	}
 	return c
 }
 

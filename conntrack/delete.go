@@ -10,15 +10,22 @@ func (tb *Table) Kill(c *Conn, now int64) bool {
 		return false
 	}
 	c.Status |= Dying
-	tb.count--
 	tb.dead = append(tb.dead, c.index)
+	if h := tb.extOf(c); h != nil && h.children > 0 {
+		h.kept = true
+	} else {
+		tb.count--
+	}
 	if c.Status&Confirmed == 0 {
+		tb.unexpectAll(c, now)
 		return true
 	}
 	if c.eventMask&EventBitDestroy != 0 {
 		tb.send(c, EventDestroy, EventBitDestroy, now, min(now, c.deadline))
 	}
+	tb.destroyHelp(c, now)
 	tb.unlink(c)
+	tb.unexpectAll(c, now)
 	return true
 }
 
@@ -54,6 +61,14 @@ func (tb *Table) Reap() {
 	}
 	for _, slot := range tb.dead {
 		c := tb.conn(slot)
+		if h := tb.extOf(c); h != nil && h.kept {
+			if h.children > 0 {
+				h.waits = true
+				continue
+			}
+			tb.count--
+		}
+		tb.orphan(c)
 		tb.unlinkSource(c)
 		if c.Tuple[Original].Zone != c.Tuple[Reply].Zone {
 			tb.apart--

@@ -62,6 +62,10 @@ type Event struct {
 	// expired), ns since the Unix epoch; 0 without nf_conntrack_timestamp,
 	// Stop 0 while it lives.
 	Start, Stop int64
+	// Helper is the name of the connection's helper, Master the original tuple
+	// of the connection that expected it, if Conn.Master is not 0.
+	Helper string
+	Master Tuple
 }
 
 // OnEvent sets the listener; nil for none. Connections that were created while
@@ -73,11 +77,34 @@ func (tb *Table) OnEvent(f func(Event)) { tb.listener = f }
 // Linux: nf_ct_ecache_ext_add.
 func (tb *Table) initEvents(c *Conn, tmpl *Template) {
 	switch {
-	case tmpl != nil && tmpl.HasEventMask:
+	case tb.cfg.Events == 2 && !tb.heard():
+	case masked(tmpl):
 		c.eventMask = tmpl.EventMask
-	case tb.cfg.Events == 1, tb.cfg.Events == 2 && tb.listener != nil:
+	case tb.cfg.Events != 0:
 		c.eventMask = ^EventMask(0)
 	}
+}
+
+// expectMask decides which events of a connection's expectations are sent.
+func (tb *Table) expectMask(tmpl *Template) ExpectEventMask {
+	switch {
+	case tb.cfg.Events == 2 && !tb.heard():
+		return 0
+	case masked(tmpl):
+		return tmpl.ExpectEventMask
+	case tb.cfg.Events != 0:
+		return ^ExpectEventMask(0)
+	}
+	return 0
+}
+
+// heard reports that somebody listens to events of any kind.
+func (tb *Table) heard() bool { return tb.listener != nil || tb.expects.listener != nil }
+
+// masked reports a template that restricts events: with one of the masks the
+// other is empty if it is not given.
+func masked(tmpl *Template) bool {
+	return tmpl != nil && tmpl.EventMask|EventMask(tmpl.ExpectEventMask) != 0
 }
 
 // deliver sends what is pending as one message.
@@ -106,6 +133,12 @@ func (tb *Table) send(c *Conn, kind EventKind, m EventMask, now, stop int64) {
 		e.Counters, e.HasCounters = *ct, true
 	}
 	e.Start = tb.Started(c)
+	if c.ext != 0 {
+		e.Helper = tb.HelperName(tb.Helper(c))
+	}
+	if m := tb.ByID(c.master); m != nil {
+		e.Master = m.Tuple[Original]
+	}
 	if e.Start == 0 {
 		e.Stop = 0
 	}

@@ -4,6 +4,7 @@ package conntrack
 // children that were expected. It lies outside the connection's record, so that
 // a plain connection costs nothing more (Linux: struct nf_ct_ext).
 type extension struct {
+	help
 	seq [2]seqAdj
 	// next chains free extensions.
 	next uint32

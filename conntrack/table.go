@@ -27,6 +27,8 @@ type Table struct {
 	pressure bool
 
 	listener func(Event)
+	helpers  []Helper
+	expects  expects
 	trackers [256]*tracker
 	policies []TimeoutPolicy
 	why      remark

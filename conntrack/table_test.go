@@ -320,8 +320,8 @@ func TestEvents(t *testing.T) {
 		{"a listener hears all", 2, nil, all},
 		{"always", 1, nil, all},
 		{"off", 0, nil, nil},
-		{"a template asks for the end only", 2, &Template{HasEventMask: true, EventMask: EventBitDestroy}, all[4:]},
-		{"a template although they are off", 0, &Template{HasEventMask: true, EventMask: EventBitNew}, all[:1]},
+		{"a template asks for the end only", 2, &Template{EventMask: EventBitDestroy}, all[4:]},
+		{"a template although they are off", 0, &Template{EventMask: EventBitNew}, all[:1]},
 	} {
 		got := run(c.mode, c.tmpl)
 		if len(got) != len(c.want) {

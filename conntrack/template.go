@@ -9,14 +9,15 @@ type Template struct {
 	ZoneDir ZoneDir
 	// ZoneFromMark takes the low 16 bits of the packet's mark instead.
 	ZoneFromMark bool
-	// Helper is the name of the helper to attach to a new connection.
-	Helper string
+	// Helper is the name of the helper to attach to a new connection, HelperID
+	// its number.
+	Helper   string
+	HelperID HelperID
 	// TimeoutPolicy names a timeout policy.
 	TimeoutPolicy string
-	// EventMask and ExpectEventMask restrict events when HasEventMask /
-	// HasExpectEventMask say so.
-	EventMask, ExpectEventMask       EventMask
-	HasEventMask, HasExpectEventMask bool
+	// EventMask and ExpectEventMask restrict events unless both are 0.
+	EventMask       EventMask
+	ExpectEventMask ExpectEventMask
 
 	conn Conn
 }

@@ -82,6 +82,13 @@ func (v *visit) refresh(timeout int64) {
 	v.tb.account(v.c, v.info, v.p)
 }
 
+// Refresh renews a connection's timeout. Linux: nf_ct_refresh.
+func (tb *Table) Refresh(c *Conn, timeout, now int64) {
+	if c.Status&FixedTimeout == 0 {
+		tb.setTimeout(c, timeout, now)
+	}
+}
+
 // setTimeout sets the time left: relative before confirmation.
 func (tb *Table) setTimeout(c *Conn, timeout, now int64) {
 	if c.Status&Confirmed != 0 {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"weir/conntrack"
+	"weir/helper"
 	"weir/hook"
 	"weir/iface"
 	"weir/packet"
@@ -79,6 +80,8 @@ func New(c Config) (*Machine, []error) {
 		Rand:   random,
 		Log:    &m.sink,
 	}
+	m.helpers = helper.New()
+	m.env.CT.SetHelpers(m.helpers.List())
 	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
 		text := c.Rules4
 		if f == packet.IPv6 {

@@ -37,12 +37,26 @@ func (m *Machine) confirm(t *hook.Traversal) hook.Verdict {
 // here too when they answer the reply direction, as in Linux.
 func (m *Machine) extended(t *hook.Traversal) hook.Verdict {
 	c := t.CT.Conn
+	// As it was before the helper changed the length of this very packet.
 	adjust := c.Has(conntrack.SeqAdjust) && (t.In == nil || !t.In.Loopback)
-	if adjust && !m.env.CT.AdjustSeq(c, t.CT.Info.Dir(), t.Pkt.Payload()) {
-		if t.Trace.On() {
-			t.Trace.Add(trace.Step{Kind: trace.KindConfirm, Text: "sequence numbers cannot be moved: broken TCP options", Verdict: "DROP"})
+	rewritten := false
+	if id := m.env.CT.Helper(c); id != 0 {
+		var v hook.Verdict
+		if v, rewritten = m.helpers.Help(t, id); v != hook.Accept {
+			return v
 		}
-		return t.Drop(hook.ReasonNATFailed)
+	}
+	if !adjust {
+		return hook.Accept
+	}
+	if !m.env.CT.AdjustSeq(c, t.CT.Info.Dir(), t.Pkt.Payload()) {
+		if t.Trace.On() {
+			t.Trace.Add(trace.Step{Kind: trace.KindHelper, Text: "sequence numbers cannot be moved: broken TCP options", Verdict: "DROP"})
+		}
+		return t.Drop(hook.ReasonHelper)
+	}
+	if rewritten && c.Proto() == t.Pkt.Proto {
+		t.Pkt.FixL4Checksum() // Linux computes it at the very end
 	}
 	return hook.Accept
 }

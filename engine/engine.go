@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"weir/conntrack"
+	"weir/helper"
 	"weir/hook"
 	"weir/iface"
 	"weir/packet"
@@ -15,14 +16,15 @@ import (
 
 // Machine is one Linux machine (one network namespace). Make one with New.
 type Machine struct {
-	env    hook.Env
-	pipe   *hook.Pipeline
-	router *router.Router
-	sides  [2]side // IPv4, IPv6
-	shared xtables.Shared
-	rand   *Rand
-	sink   sink
-	memory memory
+	env     hook.Env
+	pipe    *hook.Pipeline
+	router  *router.Router
+	sides   [2]side // IPv4, IPv6
+	shared  xtables.Shared
+	rand    *Rand
+	sink    sink
+	memory  memory
+	helpers *helper.Set
 
 	t     hook.Traversal
 	pkt   packet.Packet

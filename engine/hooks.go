@@ -2,6 +2,7 @@ package engine
 
 import (
 	"weir/conntrack"
+	"weir/helper"
 	"weir/hook"
 	"weir/nat"
 	"weir/packet"
@@ -65,8 +66,12 @@ func (m *Machine) track(t *hook.Traversal) hook.Verdict {
 	before := t.CT
 	out := m.env.CT.Track(t.Pkt, t.Template, &t.CT, t.Mark, t.Point == hook.Prerouting, t.Now)
 	t.Template = nil
+	met := m.env.CT.Met()
 	if t.Trace.On() {
 		m.traceTrack(t, before)
+	}
+	if met != nil && t.CT.Conn != nil {
+		helper.Expected(t, met)
 	}
 	m.logInvalid(t)
 	return m.tracked(t, out)

@@ -12,6 +12,7 @@ import (
 // is. Timeouts are in seconds (Linux: net/netfilter/nf_conntrack_standalone.c).
 var conntrackSysctls = map[string]func(c *conntrack.Config, v int64){
 	"max":                    func(c *conntrack.Config, v int64) { c.Max = int(v) },
+	"expect_max":             func(c *conntrack.Config, v int64) { c.ExpectMax = int(v) },
 	"buckets":                func(c *conntrack.Config, v int64) { c.Buckets = int(v) },
 	"checksum":               func(c *conntrack.Config, v int64) { c.Checksum = v != 0 },
 	"acct":                   func(c *conntrack.Config, v int64) { c.Acct = v != 0 },

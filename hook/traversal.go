@@ -28,6 +28,9 @@ type Traversal struct {
 	Route route.Result
 	// Local marks a packet that this machine sent.
 	Local bool
+	// Copy marks what this machine takes itself of a broadcast or multicast
+	// that it sends, on its way out: no socket stands behind it.
+	Copy bool
 	// SocketOwner is what -m owner asks of a local packet; nil if unknown.
 	SocketOwner *Owner
 	// NFTrace marks a packet that the TRACE target chose.

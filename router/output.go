@@ -171,6 +171,7 @@ func (r *Router) loopCopy(p *passage) (goesOn bool) {
 	c.pkt = *t.Pkt
 	c.pkt.Data = data
 	c.own.CT, c.own.Mark, c.own.Route, c.own.Out, c.own.NFTrace = t.CT, t.Mark, t.Route, t.Out, t.NFTrace
+	c.own.Copy = true
 	c.attached = true
 	r.active = append(r.active, c)
 	_, done := r.run(hook.Postrouting, c)

@@ -187,7 +187,7 @@ func (r *Router) drainLoop() {
 			p.fate = Dropped
 		} else {
 			t := p.t
-			t.In, t.Out, t.Local, t.SocketOwner = r.lo, nil, false, nil
+			t.In, t.Out, t.Local, t.Copy, t.SocketOwner = r.lo, nil, false, false, nil
 			t.Pkt.Link = packet.Link{}
 			if p.copyOf != nil {
 				t.In, t.Pkt.Link.Type = p.copyOf, packet.Looped

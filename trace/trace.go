@@ -14,6 +14,7 @@ const (
 	KindRoute     Kind = "route"
 	KindDefrag    Kind = "defrag"
 	KindConfirm   Kind = "confirm"
+	KindHelper    Kind = "helper"
 	KindEmit      Kind = "emit" // the machine answered with a packet of its own; its steps follow
 	KindHook      Kind = "hook" // a function of the library's user
 )

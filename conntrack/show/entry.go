@@ -40,6 +40,7 @@ type entry struct {
 	state       bool // the tracker's state is shown
 	mark        bool // the mark is shown though it is 0
 	use         bool
+	helper      string
 }
 
 func (e *entry) append(b []byte, o Options) []byte {

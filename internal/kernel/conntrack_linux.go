@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,8 @@ const (
 	protoID6, protoType6, protoCode6         = 7, 8, 9
 	infoTCP, infoSCTP                        = 1, 3
 	expMaster, expTuple, expMask, expTimeout = 1, 2, 3, 4
+	expHelp, expZone, expFlags, expClass     = 6, 7, 8, 9
+	expNAT, expFn                            = 10, 11
 )
 
 // event decodes one message into the result.
@@ -46,7 +49,7 @@ func (r *Result) event(m message) {
 	if m.sub == subCT {
 		e.Entry = decodeEntry(m.attrs)
 	} else {
-		e.Entry = decodeExpect(m.attrs)
+		e.Expect = decodeExpect(m.attrs)
 	}
 	r.Events = append(r.Events, e)
 }
@@ -100,21 +103,42 @@ func (e *Entry) decodeState(b []byte) {
 	})
 }
 
-func decodeExpect(b []byte) (e Entry) {
+func decodeExpect(b []byte) (e Expect) {
 	attrs(b, func(typ uint16, v []byte) {
 		switch typ {
 		case expMaster:
-			e.Master, e.Has = decodeTuple(v), e.Has|HasMaster
+			e.Master = decodeTuple(v)
 		case expTuple:
-			e.Orig = decodeTuple(v)
+			e.Tuple = decodeTuple(v)
 		case expMask:
 			e.Mask = decodeTuple(v)
 		case expTimeout:
-			e.Timeout, e.Has = uint32(number(v)), e.Has|HasTimeout
+			e.Timeout = uint32(number(v))
+		case expHelp:
+			e.Helper = text(v)
+		case expZone:
+			e.Zone = uint16(number(v))
+		case expFlags:
+			e.Flags = uint32(number(v))
+		case expClass:
+			e.Class = uint32(number(v))
+		case expNAT:
+			attrs(v, func(typ uint16, v []byte) {
+				if typ == 1 {
+					e.NATDir = uint32(number(v))
+				} else {
+					e.NAT = decodeTuple(v)
+				}
+			})
+		case expFn:
+			e.Fn = text(v)
 		}
 	})
 	return e
 }
+
+// text is a string that ends with a zero.
+func text(v []byte) string { return strings.TrimRight(string(v), "\x00") }
 
 func decodeCounter(b []byte) (c Counter) {
 	attrs(b, func(typ uint16, v []byte) {
@@ -198,6 +222,17 @@ func (k *Kernel) Dump() (entries []Entry, err error) {
 		return nil, fmt.Errorf("kernel: dump of the connection table: %w", err)
 	}
 	return entries, nil
+}
+
+// Expects is the expectations, in no order.
+func (k *Kernel) Expects() (list []Expect, err error) {
+	err = k.ctl.request(subExp, msgGet, unix.AF_UNSPEC, unix.NLM_F_DUMP, 0, nil, func(m message) {
+		list = append(list, decodeExpect(m.attrs))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kernel: dump of the expectations: %w", err)
+	}
+	return list, nil
 }
 
 // Flush empties the connection table and forgets what the machine learnt

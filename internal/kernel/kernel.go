@@ -81,6 +81,22 @@ func (t EventType) String() string {
 type Event struct {
 	Type  EventType
 	Entry Entry
+	// Expect is set, and Entry empty, for the events of expectations.
+	Expect Expect
+}
+
+// Expect is an expectation.
+type Expect struct {
+	// Tuple is what is expected, as far as Mask says; Master is the original
+	// tuple of the connection that expects.
+	Tuple, Mask, Master Tuple
+	// NAT is the destination before translation, in the source of a tuple of
+	// the master's protocol, and NATDir the direction; zero without.
+	NAT                   Tuple
+	NATDir                uint32
+	Timeout, Flags, Class uint32
+	Helper, Fn            string
+	Zone                  uint16
 }
 
 // Tuple is one direction of a connection.
@@ -126,8 +142,6 @@ type Entry struct {
 	Counters    [2]Counter
 	Master      Tuple
 	Helper      string
-	// Mask is that of an expectation.
-	Mask Tuple
 }
 
 // Stats is conntrack -S, summed over all CPUs.

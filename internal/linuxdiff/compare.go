@@ -68,7 +68,7 @@ func sameEvents(k, w []kernel.Event) (kernelText, weirText string, same bool) {
 	same = len(k) == len(w)
 	for i := 0; same && i < len(k); i++ {
 		a, b := k[i], w[i]
-		same = a.Type == b.Type && sameEntry(&a.Entry, &b.Entry, a.Type != kernel.EventDestroy, a.Type == kernel.EventDestroy)
+		same = a.Type == b.Type && sameExpect(a.Expect, b.Expect) && sameEntry(&a.Entry, &b.Entry, a.Type != kernel.EventDestroy, a.Type == kernel.EventDestroy)
 	}
 	if same {
 		return "", "", true
@@ -82,6 +82,10 @@ func eventText(list []kernel.Event) string {
 	}
 	var b []string
 	for _, e := range list {
+		if e.Type == kernel.ExpectNew || e.Type == kernel.ExpectDestroy {
+			b = append(b, e.Type.String()+" "+expectText(e.Expect))
+			continue
+		}
 		b = append(b, e.Type.String()+" "+entryText(&e.Entry))
 	}
 	return strings.Join(b, "\n")
@@ -98,6 +102,7 @@ func sameEntry(k, w *kernel.Entry, timeout, counters bool) bool {
 		has(kernel.HasStatus) && k.Status&^hidden != w.Status&^hidden,
 		has(kernel.HasMark) && k.Mark != w.Mark,
 		has(kernel.HasState) && k.State != w.State,
+		timeout && k.Helper != w.Helper, has(kernel.HasMaster) && k.Master != w.Master,
 		// The message of a removal has the state only.
 		has(kernel.HasState) && timeout && k.WScale != w.WScale,
 		has(kernel.HasCounters) && counters && k.Counters != w.Counters:
@@ -118,8 +123,41 @@ func entryText(e *kernel.Entry) string {
 		}
 		return s
 	}
-	return fmt.Sprintf("proto %d %s %s status %#x state %d timeout %d mark %#x zone %d wscale %v flags %x counters %v", e.Orig.Proto,
-		tuple(e.Orig), tuple(e.Reply), e.Status, e.State, e.Timeout, e.Mark, e.Zone, e.WScale, e.Flags, e.Counters)
+	return fmt.Sprintf("proto %d %s %s status %#x state %d timeout %d mark %#x zone %d wscale %v flags %x counters %v helper %q master %v", e.Orig.Proto,
+		tuple(e.Orig), tuple(e.Reply), e.Status, e.State, e.Timeout, e.Mark, e.Zone, e.WScale, e.Flags, e.Counters, e.Helper, e.Master)
+}
+
+// sameExpect compares two expectations.
+func sameExpect(k, w kernel.Expect) bool {
+	if k.Flags&uint32(conntrack.ExpectPermanent) != 0 && k.Fn == "" {
+		// Linux does not set what it saves for NAT in an expectation for
+		// broadcasts, and shows what was in memory.
+		k.NAT, k.NATDir, w.NAT, w.NATDir = kernel.Tuple{}, 0, kernel.Tuple{}, 0
+	}
+	d := int64(k.Timeout) - int64(w.Timeout)
+	w.Timeout = k.Timeout
+	return k == w && d >= -2 && d <= 2
+}
+
+func expectText(e kernel.Expect) string { return fmt.Sprintf("%+v", e) }
+
+// sameExpects compares the expectations of both.
+func sameExpects(k, w []kernel.Expect) *Difference {
+	key := func(e kernel.Expect) string { return fmt.Sprint(e.Tuple, e.Mask, e.Master) }
+	order := func(a, b kernel.Expect) int { return strings.Compare(key(a), key(b)) }
+	slices.SortFunc(k, order)
+	slices.SortFunc(w, order)
+	if slices.EqualFunc(k, w, sameExpect) {
+		return nil
+	}
+	text := func(l []kernel.Expect) string {
+		var b []string
+		for _, e := range l {
+			b = append(b, expectText(e))
+		}
+		return strings.Join(b, "\n")
+	}
+	return &Difference{What: "expectations", Kernel: text(k), Weir: text(w)}
 }
 
 // sameTable compares the connection tables.

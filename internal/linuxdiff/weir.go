@@ -8,6 +8,7 @@ import (
 
 	"weir/conntrack"
 	"weir/engine"
+	"weir/helper"
 	"weir/iface"
 	"weir/internal/gen"
 	"weir/internal/kernel"
@@ -45,7 +46,7 @@ func newSubject(c *gen.Case) (*subject, error) {
 	for n, i := range c.Machine.Ifaces {
 		f := &iface.Iface{Index: n + 2, Name: i.Name, MTU: i.MTU}
 		for _, a := range i.Addrs {
-			f.Addrs = append(f.Addrs, iface.Addr{Prefix: a, Secondary: secondary(f.Addrs, a)})
+			f.Addrs = append(f.Addrs, iface.Addr{Prefix: a, Broadcast: broadcast(a), Secondary: secondary(f.Addrs, a)})
 		}
 		byName[i.Name] = f
 		cfg.Ifaces = append(cfg.Ifaces, f)
@@ -66,9 +67,65 @@ func newSubject(c *gen.Case) (*subject, error) {
 		if e.HasCounters {
 			entry.Counters = countersOf(&e.Counters)
 		}
+		entry.Helper = e.Helper
+		if e.Conn.Master() != 0 {
+			entry.Master = tupleOf(&e.Master)
+			entry.Master.Zone = 0
+		}
 		s.events = append(s.events, kernel.Event{Type: kernel.EventType(e.Kind), Entry: entry})
 	})
+	m.Conntrack().OnExpect(func(e conntrack.ExpectEvent) {
+		typ := kernel.ExpectNew
+		if e.Kind == conntrack.EventDestroy {
+			typ = kernel.ExpectDestroy
+		}
+		s.events = append(s.events, kernel.Event{Type: typ, Expect: expectOf(&e.Expect, &e.Master, e.Helper, e.Left)})
+	})
 	return s, nil
+}
+
+// expects is weir's expectations.
+func (s *subject) expects() (list []kernel.Expect) {
+	tb := s.m.Conntrack()
+	tb.EachExpect(func(e *conntrack.Expect) bool {
+		master := tb.ByID(e.Master)
+		list = append(list, expectOf(e, &master.Tuple[conntrack.Original], tb.HelperName(e.Helper), e.Left(s.now)))
+		return true
+	})
+	return list
+}
+
+// expectOf is an expectation in the words of the kernel's messages.
+func expectOf(e *conntrack.Expect, master *conntrack.Tuple, name string, left int64) kernel.Expect {
+	t := e.Tuple
+	t.Zone = 0
+	mask := conntrack.Tuple{Src: e.SrcMask, SrcL4: e.SrcL4Mask, DstL4: 0xffff, Proto: t.Proto, L3: t.L3}
+	for i := range t.L3.Len() {
+		mask.Dst[i] = 0xff
+	}
+	m := *master
+	m.Zone = 0
+	x := kernel.Expect{
+		Tuple: tupleOf(&t), Mask: tupleOf(&mask), Master: tupleOf(&m), Timeout: uint32(left / 1e9),
+		Flags: uint32(e.Flags), Class: uint32(e.Class), Helper: name, Fn: helper.FnName(e.Fn), Zone: e.Tuple.Zone,
+	}
+	if e.SavedL4 != 0 || e.SavedAddr != (packet.Addr{}) {
+		x.NATDir = uint32(e.Dir)
+		x.NAT = tupleOf(&conntrack.Tuple{Src: e.SavedAddr, SrcL4: e.SavedL4, Proto: master.Proto, L3: master.L3})
+	}
+	return x
+}
+
+// broadcast is the broadcast address that the kernel gets with an address.
+func broadcast(p netip.Prefix) netip.Addr {
+	if !p.Addr().Is4() || p.Bits() > 30 {
+		return netip.Addr{}
+	}
+	b := p.Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(b)
 }
 
 // secondary says that an IPv4 subnet has an address already.
@@ -99,6 +156,11 @@ func (s *subject) dump() (list []kernel.Entry) {
 		e := entryOf(c, s.now)
 		if n := tb.Counters(c); n != nil {
 			e.Counters = countersOf(n)
+		}
+		e.Helper = tb.HelperName(tb.Helper(c))
+		if m := tb.ByID(c.Master()); m != nil {
+			e.Master = tupleOf(&m.Tuple[conntrack.Original])
+			e.Master.Zone = 0
 		}
 		list = append(list, e)
 		return true
@@ -155,6 +217,10 @@ type steer struct {
 func (s *steer) follow(events []kernel.Event) {
 	s.wanted[0], s.wanted[1] = s.wanted[0][:0], s.wanted[1][:0]
 	for _, e := range events {
+		if e.Type == kernel.ExpectNew {
+			s.wanted[0] = append(s.wanted[0], e.Expect.Tuple.DstPort)
+			continue
+		}
 		if e.Type != kernel.EventNew {
 			continue
 		}

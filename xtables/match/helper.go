@@ -1,6 +1,9 @@
 package match
 
 import (
+	"strings"
+
+	"weir/conntrack"
 	"weir/hook"
 	"weir/xtables"
 	"weir/xtables/args"
@@ -17,7 +20,7 @@ func Helper() xtables.MatchExt {
 			}
 			return &helperMatch{name: args.Cut(args.Text(&given[0]), 29), not: given[0].Invert}, nil
 		},
-		Doc: "partly: all options; there are no helpers, so that no connection was expected by one",
+		Doc: "yes",
 	}
 }
 
@@ -26,14 +29,38 @@ type helperMatch struct {
 	not  bool
 }
 
-// Match: no connection expects another in weir, so that none was expected by
-// one with a helper.
-func (m *helperMatch) Match(*hook.Traversal) bool { return m.not }
+// Match compares the beginning of the name of the helper that the master of the
+// packet's connection has. No name stands for any. Linux: xt_helper.c.
+func (m *helperMatch) Match(t *hook.Traversal) bool {
+	name := masterHelper(t)
+	if name == "" {
+		return m.not
+	}
+	return strings.HasPrefix(name, m.name) != m.not
+}
 
-// Steady: it looks at nothing.
+// masterHelper is the name of that helper, empty if there is none.
+func masterHelper(t *hook.Traversal) string {
+	c := t.CT.Conn
+	if c == nil || c.Has(conntrack.IsTemplate) || c.Master() == 0 {
+		return ""
+	}
+	master := t.Env.CT.ByID(c.Master())
+	if master == nil {
+		return ""
+	}
+	return t.Env.CT.HelperName(t.Env.CT.Helper(master))
+}
+
+// Steady: what expected a connection does not change.
 func (*helperMatch) Steady() bool { return true }
 
-func (m *helperMatch) Explain(*hook.Traversal) string { return "no helper expected the connection" }
+func (m *helperMatch) Explain(t *hook.Traversal) string {
+	if name := masterHelper(t); name != "" {
+		return "the helper " + name + " expected the connection"
+	}
+	return "no helper expected the connection"
+}
 
 func (m *helperMatch) AppendArgs(b []byte) []byte {
 	return args.Quoted(args.Name(b, m.not, "helper"), m.name)

@@ -4,8 +4,8 @@ import (
 	"strings"
 
 	"weir/conntrack"
+	"weir/helper"
 	"weir/hook"
-	"weir/packet"
 	"weir/xtables"
 	"weir/xtables/args"
 )
@@ -17,7 +17,7 @@ func CT() xtables.TargetExt {
 		Options: append(one("helper", "timeout", "ctevents", "expevents", "zone", "zone-orig", "zone-reply"),
 			flags("notrack")...),
 		Parse: parseCT,
-		Doc:   "partly: all options but --timeout, since there are no timeout policies",
+		Doc:   "partly: all options but --timeout, since there are no timeout policies; helpers: ftp, tftp, irc, amanda, netbios-ns, sane",
 	}
 }
 
@@ -63,11 +63,13 @@ func parseCT(c *xtables.Context, given []xtables.Given) (xtables.Target, error) 
 		case "zone-reply":
 			err = m.zone(g, conntrack.ZoneReply)
 		case "ctevents":
-			tm.HasEventMask = true
-			tm.EventMask, err = events(g, eventNames())
+			var mask uint16
+			mask, err = events(g, eventNames())
+			tm.EventMask = conntrack.EventMask(mask)
 		case "expevents":
-			tm.HasExpectEventMask = true
-			tm.ExpectEventMask, err = events(g, expectEventNames())
+			var mask uint16
+			mask, err = events(g, expectEventNames())
+			tm.ExpectEventMask = conntrack.ExpectEventMask(mask)
 		case "helper":
 			tm.Helper = args.Text(g)
 		case "timeout":
@@ -83,8 +85,11 @@ func parseCT(c *xtables.Context, given []xtables.Given) (xtables.Target, error) 
 	if m.notrack {
 		return m, nil // the kernel looks up neither name
 	}
-	if g := args.Find(given, "helper"); g != nil && (c.ProtoInvert || !knownHelper(c.Family, c.Proto, tm.Helper)) {
-		return nil, args.Errorf(g, "--helper: no helper %q for the protocol of this rule (-p)", tm.Helper)
+	if g := args.Find(given, "helper"); g != nil {
+		tm.HelperID = helper.Find(c.Family, c.Proto, tm.Helper)
+		if c.ProtoInvert || tm.HelperID == 0 {
+			return nil, args.Errorf(g, "--helper: no helper %q for the protocol of this rule (-p)", tm.Helper)
+		}
 	}
 	if g := args.Find(given, "timeout"); g != nil {
 		return nil, args.Errorf(g, "--timeout: no timeout policy %q", tm.TimeoutPolicy)
@@ -109,7 +114,7 @@ func (m *ctTarget) zone(g *xtables.Given, dir conntrack.ZoneDir) error {
 	return nil
 }
 
-func events(g *xtables.Given, known []string) (mask conntrack.EventMask, err error) {
+func events(g *xtables.Given, known []string) (mask uint16, err error) {
 	for _, w := range strings.Split(args.Text(g), ",") {
 		n := args.Enum(w, known, args.Exact)
 		if n < 0 {
@@ -118,28 +123,6 @@ func events(g *xtables.Given, known []string) (mask conntrack.EventMask, err err
 		mask |= 1 << n
 	}
 	return mask, nil
-}
-
-// knownHelper lists Linux's helpers with the families and protocols for which
-// each is registered.
-func knownHelper(f packet.Family, proto uint8, name string) bool {
-	v6, p := false, uint8(packet.TCP)
-	switch name {
-	case "ftp", "sane", "Q.931":
-		v6 = true
-	case "sip":
-		if v6 = true; proto == packet.UDP {
-			p = packet.UDP
-		}
-	case "tftp", "amanda", "RAS":
-		v6, p = true, packet.UDP
-	case "irc", "pptp":
-	case "netbios-ns", "snmp":
-		p = packet.UDP
-	default:
-		return false
-	}
-	return proto == p && (v6 || f == packet.IPv4)
 }
 
 // NeedsConntrack: all of CT but --notrack.
@@ -171,8 +154,8 @@ func (m *ctTarget) AppendArgs(b []byte) []byte {
 	if tm.TimeoutPolicy != "" {
 		b = args.Word(args.Name(b, false, "timeout"), tm.TimeoutPolicy)
 	}
-	b = appendEvents(b, "ctevents", tm.EventMask, eventNames())
-	b = appendEvents(b, "expevents", tm.ExpectEventMask, expectEventNames())
+	b = appendEvents(b, "ctevents", uint16(tm.EventMask), eventNames())
+	b = appendEvents(b, "expevents", uint16(tm.ExpectEventMask), expectEventNames())
 	if !tm.ZoneFromMark && tm.ZoneID == 0 {
 		return b
 	}
@@ -190,7 +173,7 @@ func (m *ctTarget) AppendArgs(b []byte) []byte {
 	return args.Dec(b, uint64(tm.ZoneID))
 }
 
-func appendEvents(b []byte, name string, mask conntrack.EventMask, known []string) []byte {
+func appendEvents(b []byte, name string, mask uint16, known []string) []byte {
 	if mask == 0 {
 		return b
 	}
