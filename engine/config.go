@@ -38,6 +38,9 @@ type Config struct {
 	// outcome of the connection's earlier packets would do: the reference
 	// against which remembering is tested.
 	Forgetful bool
+	// Interpret walks chains rule by rule: the reference against which the
+	// classification of long chains is tested.
+	Interpret bool
 	// Log takes what rules log, beside Result.Logs; nil for nobody.
 	Log hook.Logger
 }
@@ -51,7 +54,7 @@ type Text struct {
 // New builds a machine, or says everything that is wrong with the
 // configuration; errors with a place are *xtables.Error.
 func New(c Config) (*Machine, []error) {
-	m := &Machine{shared: xtables.Shared{Named: map[string]any{}}}
+	m := &Machine{shared: xtables.Shared{Named: map[string]any{}}, interpret: c.Interpret}
 	var ifs []*iface.Iface
 	if !hasLoopback(c.Ifaces) {
 		ifs = append(ifs, route.Loopback())
@@ -117,6 +120,7 @@ func ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
 	for _, t := range file.Rules.Tables {
 		t.SwapCounters(nil)
 	}
+	file.Rules.Compile(false)
 	return file.Rules, nil
 }
 
@@ -125,6 +129,9 @@ func ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
 func (m *Machine) SetRules(rs *xtables.Ruleset) []error {
 	if errs := rs.Bind(&m.shared); len(errs) > 0 {
 		return errs
+	}
+	if m.interpret {
+		rs.Interpret()
 	}
 	m.forget()
 	s := &m.sides[0]

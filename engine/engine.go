@@ -33,6 +33,8 @@ type Machine struct {
 	// tracing: the next packets are recorded.
 	tracing bool
 	ready   bool
+	// interpret: rules are walked one by one.
+	interpret bool
 }
 
 // Verdict is the fate of a packet, in the words of replay's JSON.

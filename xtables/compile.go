@@ -29,10 +29,11 @@ type op struct {
 type opFlag uint8
 
 const (
-	flagWide   opFlag = 1 << iota // masks reach into the lower half
-	flagUncond                    // no test at all
-	flagDrop                      // a policy that drops
-	flagPlain                     // addresses without "!": a difference in the upper halves is a miss
+	flagWide    opFlag = 1 << iota // masks reach into the lower half
+	flagUncond                     // no test at all
+	flagDrop                       // a policy that drops
+	flagGrouped                    // a jump that belongs to a group of a classifier
+	flagPlain                      // addresses without "!": a difference in the upper halves is a miss
 )
 
 type wide struct{ src, srcMask, dst, dstMask uint64 }
@@ -84,7 +85,7 @@ func NewTable(name string, f packet.Family, chains []*Chain) (*Table, []error) {
 		tb.ops, tb.rules, tb.of = append(tb.ops, end), append(tb.rules, nil), append(tb.of, c)
 	}
 	tb.counters = tb.startCounters()
-	tb.stack = make([]int32, tb.depth)
+	tb.stack = make([]level, tb.depth)
 	return tb, nil
 }
 

@@ -14,6 +14,12 @@ type view struct {
 	proto                      uint8
 	frag                       bool
 	lastHdr                    int8 // IPv6: 0 not looked for, 1 found, -1 a later fragment hides it, -2 broken
+
+	// For classifiers: the key, if gen is not 0; gen moves on when the key
+	// changes. odd is a packet that they cannot judge.
+	odd bool
+	gen uint32
+	key key
 }
 
 // load takes the fields of the packet. Targets may have changed them.
@@ -129,23 +135,33 @@ func (tb *Table) Walk(t *hook.Traversal) hook.Verdict {
 		v.devices(t)
 	}
 	t.Hotdrop = false
-	bottom := tb.sp
+	bottom, below := tb.sp, len(tb.scratch.searches)
 	verdict := tb.run(t, &v, pc)
 	tb.sp = bottom
+	for n := len(tb.scratch.searches); n > below; n-- {
+		tb.leave(int32(n-1), t)
+	}
 	return verdict
 }
 
-// run walks from an op on. Its caller resets tb.sp.
+// run walks from an op on. Its caller resets tb.sp and leaves the chains.
 func (tb *Table) run(t *hook.Traversal, v *view, pc int32) hook.Verdict {
 	bottom := tb.sp
 	if bottom+tb.depth > len(tb.stack) {
 		// A target walks this table from within.
-		tb.stack = append(tb.stack, make([]int32, tb.depth)...)
+		tb.stack = append(tb.stack, make([]level, tb.depth)...)
 	}
 	tracing := t.Trace.On()
 	ops := tb.ops
+	search := int32(-1) // of the chain, if it is classified
+	if len(tb.classes) > 0 {
+		search = tb.enter(tb.of[pc].index, v, t)
+	}
 rules:
 	for {
+		if search >= 0 {
+			pc = tb.seek(search, pc, v, t)
+		}
 		o := &ops[pc]
 		if !tracing && (o.flags&flagPlain != 0 && (v.srcHi^o.src)&o.srcMask|(v.dstHi^o.dst)&o.dstMask != 0 ||
 			o.tests&TestIn != 0 && tb.devs[o.in].has(&v.in) == (o.not&TestIn != 0) ||
@@ -194,6 +210,9 @@ rules:
 			if t.Memo != nil {
 				t.Memo.Steps = append(t.Memo.Steps, hook.MemoStep{Table: tb, Op: pc})
 			}
+			if o.flags&flagGrouped != 0 && search >= 0 {
+				tb.apart(search, pc, t)
+			}
 		}
 		if t.NFTrace {
 			tb.logTrace(t, pc)
@@ -212,13 +231,22 @@ rules:
 			t.QueueNum, t.QueueBypass = 0, false
 			return hook.Queue
 		case KindJump:
-			tb.stack[tb.sp] = pc
+			tb.stack[tb.sp] = level{pc, search}
 			tb.sp++
-			pc = o.jump
+			pc, search = o.jump, -1
+			if len(tb.classes) > 0 {
+				search = tb.enter(tb.of[pc].index, v, t)
+			}
 		case KindGoto:
-			pc = o.jump
+			if search >= 0 {
+				tb.leave(search, t)
+			}
+			pc, search = o.jump, -1
+			if len(tb.classes) > 0 {
+				search = tb.enter(tb.of[pc].index, v, t)
+			}
 		case KindReturn, kindImplicit:
-			pc = tb.back(t, bottom)
+			pc, search = tb.back(t, bottom, search)
 		case kindPolicy:
 			if o.flags&flagDrop != 0 {
 				return t.Drop(hook.ReasonPolicy)
@@ -237,14 +265,14 @@ rules:
 			case Accept:
 				return hook.Accept
 			case Continue:
-				v.load(t.Pkt)
+				tb.changed(v, t)
 				pc++
 			case Stolen:
 				return hook.Stolen
 			case Queue:
 				return hook.Queue
 			case Return:
-				pc = tb.back(t, bottom)
+				pc, search = tb.back(t, bottom, search)
 			default:
 				if t.Why == hook.NoReason {
 					t.Why = hook.ReasonRule
@@ -279,13 +307,17 @@ func (tb *Table) lastRule(t *hook.Traversal, pc int32, tracing bool, bottom int)
 
 // back is where a RETURN leads: behind the calling rule, or to the end of the
 // built-in chain.
-func (tb *Table) back(t *hook.Traversal, bottom int) int32 {
+func (tb *Table) back(t *hook.Traversal, bottom int, search int32) (pc, outer int32) {
+	if search >= 0 {
+		tb.leave(search, t)
+	}
 	if tb.sp == bottom {
 		c := tb.of[tb.entry[t.Point]]
-		return int32(c.start + len(c.Rules))
+		return int32(c.start + len(c.Rules)), -1
 	}
 	tb.sp--
-	return tb.stack[tb.sp] + 1
+	l := tb.stack[tb.sp]
+	return l.pc + 1, l.search
 }
 
 // String is the code as traces show it.

@@ -46,10 +46,20 @@ type Table struct {
 	of      []*Chain // by op
 	named   bool     // some rule asks for an interface
 
+	// What Compile makes; nothing of it changes later.
+	compiled bool
+	classes  []*classifier
+	classOf  []int32 // by chain: index in classes, -1 for none
+
 	counters []Counter
-	stack    []int32
-	sp       int
-	depth    int // deepest nesting of jumps
+	// hits are what the groups of classes counted and the counters do not
+	// have yet, if unsettled.
+	hits      []Counter
+	unsettled bool
+	stack     []level
+	sp        int
+	depth     int // deepest nesting of jumps
+	scratch   scratch
 }
 
 // TablePoints is the points at which a table has built-in chains; 0 for a name
@@ -97,7 +107,8 @@ func (tb *Table) Chain(name string) *Chain {
 func (tb *Table) Fork() *Table {
 	f := *tb
 	f.counters = make([]Counter, len(tb.ops))
-	f.stack, f.sp = make([]int32, tb.depth), 0
+	f.hits, f.unsettled = make([]Counter, len(tb.hits)), false
+	f.stack, f.sp, f.scratch = make([]level, tb.depth), 0, scratch{}
 	return &f
 }
 
@@ -120,6 +131,20 @@ func (rs *Ruleset) Table(name string) *Table {
 		}
 	}
 	return nil
+}
+
+// Compile makes the tables fast to walk; see Table.Compile.
+func (rs *Ruleset) Compile(all bool) {
+	for _, t := range rs.Tables {
+		t.Compile(all)
+	}
+}
+
+// Interpret takes that back; see Table.Interpret.
+func (rs *Ruleset) Interpret() {
+	for _, t := range rs.Tables {
+		t.Interpret()
+	}
 }
 
 // NeedsConntrack reports whether loading the rules switches tracking on, as in
