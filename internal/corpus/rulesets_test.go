@@ -130,6 +130,14 @@ func (m *material) traffic(r *rand.Rand, n int, local bool) (list []gen.Packet) 
 	return list
 }
 
+// familyOf is the family of a rule set, which its name tells.
+func familyOf(name string) packet.Family {
+	if strings.Contains(name, "ip6tables") || strings.HasSuffix(name, "-v6.rules") || strings.Contains(name, "aud6") || strings.Contains(name, "-ipv6-localhost") {
+		return packet.IPv6
+	}
+	return packet.IPv4
+}
+
 // TestRuleSetsThroughTheKernel lets the kernel and weir decide traffic under
 // real rule sets.
 func TestRuleSetsThroughTheKernel(t *testing.T) {
@@ -154,11 +162,8 @@ func TestRuleSetsThroughTheKernel(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := string(b)
-		six := strings.Contains(name, "ip6tables") || strings.HasSuffix(name, "-v6.rules") || strings.Contains(name, "aud6") || strings.Contains(name, "-ipv6-localhost")
-		f := packet.IPv4
-		if six {
-			f = packet.IPv6
-		}
+		f := familyOf(name)
+		six := f == packet.IPv6
 		if _, errs := save.Parse(name, b, f, std.List()); len(errs) > 0 {
 			t.Logf("left out: %v", errs[0])
 			continue
