@@ -10,6 +10,9 @@ func (tb *Table) Kill(c *Conn, now int64) bool {
 		return false
 	}
 	c.Status |= Dying
+	if c.master != 0 && c.Proto() == packet.GRE {
+		tb.ForgetGREKeys(c.master)
+	}
 	tb.dead = append(tb.dead, c.index)
 	if h := tb.extOf(c); h != nil && h.children > 0 {
 		h.kept = true
@@ -49,7 +52,7 @@ func (tb *Table) killAcct(c *Conn, info Info, p *packet.Packet, now int64) {
 func (tb *Table) Release(ref Ref) {
 	c := ref.Conn
 	if c != nil && c.Status&(Confirmed|Dying) == 0 {
-		tb.Kill(c, 0)
+		tb.Kill(c, tb.visit.now)
 	}
 }
 

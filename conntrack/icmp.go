@@ -106,7 +106,7 @@ func redirectFate(p *packet.Packet, b []byte) (icmpFate, int, whyKind) {
 // Linux: nf_conntrack_inet_error.
 func (v *visit) icmpQuoting(ref *Ref, quoted []byte, zo, zr uint16) bool {
 	tb := v.tb
-	inner, ok := tupleInside(v.p.Family, quoted, zo)
+	inner, ok := v.tb.tupleInside(v.p.Family, quoted, zo)
 	if !ok {
 		return v.icmpError(whyICMPInner)
 	}

@@ -29,6 +29,7 @@ type Table struct {
 	listener func(Event)
 	helpers  []Helper
 	expects  expects
+	greKeys  []greKey
 	trackers [256]*tracker
 	policies []TimeoutPolicy
 	why      remark

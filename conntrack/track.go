@@ -131,6 +131,7 @@ func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 		tb.say(whyNoTuple)
 		return true
 	}
+	tb.greSource(t, v.b)
 	h := tb.hash(t)
 	c, d := tb.lookupIn(t, h, zo, zr, v.now)
 	if c == nil {

@@ -38,7 +38,7 @@ func (t *Tuple) read(p *packet.Packet, zone uint16) bool {
 
 // tupleInside reads the tuple of the packet that an ICMP error quotes, which
 // may be cut off behind the first bytes of layer 4. Linux: nf_ct_get_tuplepr.
-func tupleInside(f packet.Family, d []byte, zone uint16) (t Tuple, ok bool) {
+func (tb *Table) tupleInside(f packet.Family, d []byte, zone uint16) (t Tuple, ok bool) {
 	off := 0
 	if f == packet.IPv4 {
 		if len(d) < 20 || binary.BigEndian.Uint16(d[6:])&0x1fff != 0 {
@@ -63,7 +63,9 @@ func tupleInside(f packet.Family, d []byte, zone uint16) (t Tuple, ok bool) {
 		return t, false
 	}
 	t.Zone, t.L3 = zone, f
-	return t, t.readL4(d[off:])
+	ok = t.readL4(d[off:])
+	tb.greSource(&t, d[off:])
+	return t, ok
 }
 
 // readL4 fills in what the protocol has beside addresses.

@@ -15,6 +15,8 @@ import (
 const (
 	fnNone   conntrack.ExpectFn = iota
 	fnFollow                    // translated as the master is
+	fnPPTP                      // a call
+	fnSIP                       // a call or a stream of media
 )
 
 // FnName is the name that Linux has for what NAT does with an expected
@@ -23,6 +25,8 @@ func FnName(f conntrack.ExpectFn) string {
 	switch f {
 	case fnFollow:
 		return "nat-follow-master"
+	case fnSIP:
+		return "sip"
 	}
 	return ""
 }
@@ -134,6 +138,10 @@ func Expected(t *hook.Traversal, e *conntrack.Expect) {
 	switch e.Fn {
 	case fnFollow:
 		follow(t, c, master, e)
+	case fnSIP:
+		sipExpected(t, c, master, e)
+	case fnPPTP:
+		pptpExpected(t, c, master, e)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"weir/internal/gen"
+	"weir/internal/wire"
 )
 
 // dialogues are the conversations of all helpers.
@@ -17,11 +18,14 @@ func dialogues() (list []dialogue) {
 			dialogue{name: "ftp", v6: v6, rules: []string{"-p tcp --dport 21 -j CT --helper ftp"}, play: playFTP},
 			dialogue{name: "tftp", v6: v6, rules: []string{"-p udp --dport 69 -j CT --helper tftp"}, play: playTFTP},
 			dialogue{name: "amanda", v6: v6, rules: []string{"-p udp --dport 10080 -j CT --helper amanda"}, play: playAmanda},
+			dialogue{name: "sip", v6: v6, rules: []string{"-p udp --dport 5060 -j CT --helper sip"}, play: playSIP(false)},
+			dialogue{name: "sip over tcp", v6: v6, rules: []string{"-p tcp --dport 5060 -j CT --helper sip"}, play: playSIP(true)},
 			dialogue{name: "sane", v6: v6, rules: []string{"-p tcp --dport 6566 -j CT --helper sane"}, play: playSANE},
 		)
 	}
 	return append(list,
 		dialogue{name: "irc", rules: []string{"-p tcp --dport 6667 -j CT --helper irc"}, play: playIRC},
+		dialogue{name: "pptp", rules: []string{"-p tcp --dport 1723 -j CT --helper pptp"}, play: playPPTP},
 		dialogue{name: "netbios-ns", rules: []string{"-p udp --dport 137 -j CT --helper netbios-ns"}, play: playNetBIOS},
 	)
 }
@@ -337,4 +341,112 @@ func playNetBIOS(p *player, _, _ party, _ netip.Addr) {
 			p.compare()
 		}
 	}
+}
+
+// playPPTP opens a session and calls over it, and sends GRE both ways.
+func playPPTP(p *player, cl, sv party, at netip.Addr) {
+	c, s := p.connect(cl, uint16(20000+p.r.IntN(20000)), netip.AddrPortFrom(at, 1723), sv)
+	if c == nil {
+		return
+	}
+	one := func(usual byte) byte {
+		if p.chance(10) {
+			return byte(p.r.IntN(4))
+		}
+		return usual
+	}
+	c.say(pptpMessage(1, 144, nil))
+	s.say(pptpMessage(2, 144, []byte{1, 0, one(1)}))
+	for range 1 + p.r.IntN(3) {
+		pns, pac := uint16(p.r.Uint32()), uint16(p.r.Uint32())
+		if p.chance(10) {
+			pns = 0
+		}
+		if p.chance(70) {
+			got := c.say(pptpMessage(7, 156, be(pns)))
+			seen := pns
+			if len(got) >= 14 {
+				seen = binary.BigEndian.Uint16([]byte(got)[12:])
+			}
+			if p.chance(10) {
+				seen++
+			}
+			s.say(pptpMessage(8, 20, append(be(pac, seen), one(1))))
+		} else {
+			s.say(pptpMessage(9, 208, be(pac)))
+			c.say(pptpMessage(10, 12, append(be(pns, pac), one(1))))
+			seen := pns
+			if p.chance(30) {
+				seen = c.port
+			}
+			s.say(pptpMessage(11, 16, be(seen)))
+		}
+		if p.chance(40) {
+			p.compare()
+		}
+		// Each end sends to the call id of the other, as it came to know it.
+		peer := s.peer
+		for range 1 + p.r.IntN(5) {
+			if p.chance(50) {
+				p.gre(cl, at, pac)
+			} else {
+				id := pns
+				if p.chance(60) {
+					id = peer.Port() // what a translated client's id becomes
+				}
+				p.gre(party{sv.dev, s.host.addr}, peer.Addr(), id)
+			}
+		}
+		switch p.r.IntN(5) {
+		case 0:
+			c.say(pptpMessage(12, 4, be(pns)))
+			s.say(pptpMessage(13, 136, be(pac)))
+		case 1:
+			c.say(pptpMessage(15, 12, be(pac)))
+			s.say(pptpMessage(15, 12, be(pns)))
+		case 2:
+			s.say(pptpMessage(14, 28, be(pns)))
+			c.say(pptpMessage(5, 4, nil))
+			s.say(pptpMessage(6, 8, nil))
+		case 3:
+			c.say(pptpMessage(uint16(p.r.IntN(18)), 4+p.r.IntN(200), be(pns, pac)))
+			s.say(pptpMessage(uint16(p.r.IntN(18)), 4+p.r.IntN(200), be(pac, pns)))
+		}
+	}
+	if p.chance(50) {
+		c.say(pptpMessage(3, 4, []byte{1}))
+		s.say(pptpMessage(4, 4, []byte{one(1)}))
+		c.close()
+	}
+	if p.chance(30) {
+		c.send(wire.RST|wire.ACK, nil, nil)
+	}
+}
+
+func be(v ...uint16) (b []byte) {
+	for _, n := range v {
+		b = binary.BigEndian.AppendUint16(b, n)
+	}
+	return b
+}
+
+// pptpMessage is a control message with the beginning of its body.
+func pptpMessage(typ uint16, n int, body []byte) string {
+	b := make([]byte, 12+n)
+	copy(b, be(uint16(len(b)), 1, 0x1a2b, 0x3c4d, typ, 0))
+	copy(b[12:], body)
+	return string(b)
+}
+
+// gre sends a packet of a call.
+func (p *player) gre(from party, to netip.Addr, id uint16) {
+	body := append([]byte{0x30, 0x01, 0x88, 0x0b, 0, 4}, be(id, 0, 1)...)
+	body = append(body, 0xff, 3, 0, 0x21)
+	if p.chance(5) {
+		body[1] = byte(p.r.IntN(4))
+	}
+	if p.chance(5) {
+		body = body[:p.r.IntN(len(body))]
+	}
+	p.inject(from.dev, wire.IP{Src: from.addr, Dst: to, Proto: 47, TTL: 64, ID: uint16(p.r.Uint32() | 1)}.Packet(body))
 }
