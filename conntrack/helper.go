@@ -72,6 +72,25 @@ func (tb *Table) HelperName(id HelperID) string {
 	return tb.helpers[id-1].Name
 }
 
+// Children is how many connections live that c expected.
+func (tb *Table) Children(c *Conn) int {
+	if e := tb.extOf(c); e != nil {
+		return int(e.children)
+	}
+	return 0
+}
+
+// ClassName is the name of an expectation's class, empty if it has none.
+func (tb *Table) ClassName(e *Expect) string {
+	if e.Helper == 0 || int(e.Helper) > len(tb.helpers) {
+		return ""
+	}
+	if l := tb.helpers[e.Helper-1].Classes; int(e.Class) < len(l) {
+		return l[e.Class].Name
+	}
+	return ""
+}
+
 // HelpData is what the helper of a connection remembers of it, in words of the
 // helper's own. The connection must have a helper.
 func (tb *Table) HelpData(c *Conn) *[helpWords]uint32 { return &tb.extend(c).data }

@@ -211,6 +211,12 @@ func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) er
 			return true
 		})
 	}
+	if w.expect != nil {
+		tb.EachExpect(func(x *conntrack.Expect) bool {
+			w.expect.Write(append(show.AppendExpect(nil, tb, x, now), '\n'))
+			return true
+		})
+	}
 	if w.save != nil {
 		w.save.Write(save.Append(nil, eng.Rules(packet.IPv4), true))
 	}

@@ -24,7 +24,8 @@ const second = int64(time.Second)
 // AppendEntry adds a connection as conntrack -L lists it at time now, ns since
 // the Unix epoch.
 func AppendEntry(b []byte, tb *conntrack.Table, c *conntrack.Conn, now int64, o Options) []byte {
-	e := entry{c: c, left: c.Expires(now), hasLeft: true, state: true, mark: true, use: true,
+	e := entry{c: c, left: c.Expires(now), hasLeft: true, state: true, mark: true, use: 1 + tb.Children(c),
+		helper:   tb.HelperName(tb.Helper(c)),
 		counters: tb.Counters(c), start: tb.Started(c), now: now}
 	return e.append(b, o)
 }
@@ -37,10 +38,10 @@ type entry struct {
 	start, stop int64                 // ns since the epoch, 0: not shown
 	now         int64                 // in place of stop while the connection lives
 	hasLeft     bool
-	state       bool // the tracker's state is shown
-	mark        bool // the mark is shown though it is 0
-	use         bool
-	helper      string
+	state       bool   // the tracker's state is shown
+	mark        bool   // the mark is shown though it is 0
+	use         int    // 0: not shown
+	helper      string // empty: not shown
 }
 
 func (e *entry) append(b []byte, o Options) []byte {
@@ -80,8 +81,11 @@ func (e *entry) append(b []byte, o Options) []byte {
 		b = appendNum(b, "zone=", uint64(zo))
 	}
 	b = e.appendTimes(b, o)
-	if e.use {
-		b = append(b, "use=1 "...)
+	if e.helper != "" {
+		b = append(append(append(b, "helper="...), e.helper...), ' ')
+	}
+	if e.use > 0 {
+		b = appendNum(b, "use=", uint64(e.use))
 	}
 	if o&ID != 0 {
 		b = appendNum(b, "id=", c.Seq)

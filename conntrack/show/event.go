@@ -10,27 +10,16 @@ import (
 // shows the tracker's state only when that changed or the connection ended,
 // counters only at the end, and the mark only if it is set or was changed.
 func AppendEvent(b []byte, e *conntrack.Event, o Options) []byte {
-	if o&Timestamp != 0 {
-		b = append(b, '[')
-		b = strconv.AppendInt(b, e.Time/second, 10)
-		b = append(b, '.')
-		us := strconv.AppendInt(nil, 1e6+e.Time%second/1000, 10)
-		b = append(b, us[1:]...)
-		b = append(b, "]\t"...)
-	}
-	name := e.Kind.String()
-	for i := len(name) + 2; i < 9; i++ {
-		b = append(b, ' ')
-	}
-	b = append(b, '[')
-	b = append(b, name...)
-	b = append(b, "] "...)
+	b = appendEventHead(b, e.Time, e.Kind, o)
 	end := e.Kind == conntrack.EventDestroy
 	l := entry{
 		c: &e.Conn, left: e.Conn.Expires(e.Time),
 		state: end || e.Mask&conntrack.EventBitProtoInfo != 0,
 		mark:  e.Mask&conntrack.EventBitMark != 0,
 		now:   e.Time,
+	}
+	if !end {
+		l.helper = e.Helper
 	}
 	l.hasLeft = !end || l.left/second > 0
 	if end {
@@ -40,4 +29,24 @@ func AppendEvent(b []byte, e *conntrack.Event, o Options) []byte {
 		}
 	}
 	return l.append(b, o)
+}
+
+// appendEventHead writes the time and the kind of an event.
+func appendEventHead(b []byte, at int64, kind conntrack.EventKind, o Options) []byte {
+	if o&Timestamp != 0 {
+		b = append(b, '[')
+		b = strconv.AppendInt(b, at/second, 10)
+		b = append(b, '.')
+		us := strconv.AppendInt(nil, 1e6+at%second/1000, 10)
+		b = append(b, us[1:]...)
+		b = append(b, "]\t"...)
+	}
+	name := kind.String()
+	for i := len(name) + 2; i < 9; i++ {
+		b = append(b, ' ')
+	}
+	b = append(b, '[')
+	b = append(b, name...)
+	b = append(b, "] "...)
+	return b
 }

@@ -47,7 +47,8 @@ func AppendProc(b []byte, tb *conntrack.Table, c *conntrack.Conn, now int64) []b
 	if start := tb.Started(c); start != 0 {
 		b = appendNum(b, "delta-time=", uint64(max(0, now-start)/second))
 	}
-	return append(b, "use=2"...)
+	b = append(b, "use="...)
+	return strconv.AppendInt(b, int64(2+tb.Children(c)), 10)
 }
 
 // kernelProtoName is the name that the kernel has for a protocol.

@@ -107,7 +107,7 @@ func expectOf(e *conntrack.Expect, master *conntrack.Tuple, name string, left in
 	m.Zone = 0
 	x := kernel.Expect{
 		Tuple: tupleOf(&t), Mask: tupleOf(&mask), Master: tupleOf(&m), Timeout: uint32(left / 1e9),
-		Flags: uint32(e.Flags), Class: uint32(e.Class), Helper: name, Fn: helper.FnName(e.Fn), Zone: e.Tuple.Zone,
+		Flags: uint32(e.Flags), Class: uint32(e.Class), Helper: name, Fn: helper.FnName(e.Fn), // Linux does not tell the zone
 	}
 	if e.SavedL4 != 0 || e.SavedAddr != (packet.Addr{}) {
 		x.NATDir = uint32(e.Dir)
