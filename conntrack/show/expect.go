@@ -49,11 +49,12 @@ func appendNamed(b []byte, word string, t *conntrack.Tuple) []byte {
 }
 
 func appendFlags(b []byte, f conntrack.ExpectFlags) []byte {
+	n := len(b)
 	for i, name := range [...]string{"PERMANENT", "INACTIVE", "USERSPACE"} {
 		if f&(1<<i) == 0 {
 			continue
 		}
-		if len(b) > 0 {
+		if len(b) > n {
 			b = append(b, ',')
 		}
 		b = append(b, name...)
