@@ -76,7 +76,7 @@ func (tb *Table) Reap() {
 		if c.Tuple[Original].Zone != c.Tuple[Reply].Zone {
 			tb.apart--
 		}
-		tb.give(c)
+		tb.release(c)
 	}
 	tb.dead = tb.dead[:0]
 }

@@ -90,17 +90,17 @@ const (
 
 // expects is the expectations of a table.
 type expects struct {
+	count int
+	// isMet: met is the expectation that the last packet met.
+	isMet    bool
 	chunks   []*[chunkExpects]Expect
 	used     uint32 // slots handed out so far, slot 0 included
 	free     uint32 // chain through hashNext
-	count    int
 	seq      uint64
 	next     int64 // no deadline is earlier
 	buckets  []uint32
 	listener func(ExpectEvent)
-	// met is the expectation that the last packet met, until the next.
-	met   Expect
-	isMet bool
+	met      Expect
 }
 
 const (
@@ -361,7 +361,7 @@ func (tb *Table) RenewExpect(e *Expect, timeout, now int64) {
 // tickExpects removes the expectations whose time is over.
 func (tb *Table) tickExpects(now int64) {
 	x := &tb.expects
-	if x.count == 0 || now < x.next {
+	if now < x.next {
 		return
 	}
 	x.next = 1<<63 - 1

@@ -63,3 +63,11 @@ func (tb *Table) extend(c *Conn) *extension {
 	}
 	return tb.exts.at(c.ext)
 }
+
+// release takes the slot of a connection back, and its extension.
+func (tb *Table) release(c *Conn) {
+	if c.ext != 0 {
+		tb.exts.give(c.ext)
+	}
+	tb.give(c)
+}

@@ -27,7 +27,9 @@ const (
 // would, and in a big table spread over calls so that no packet waits long.
 // The engine calls it before each packet and when the clock moves.
 func (tb *Table) Tick(now int64) {
-	tb.tickExpects(now)
+	if tb.expects.count != 0 {
+		tb.tickExpects(now)
+	}
 	g := &tb.gc
 	if !g.started {
 		g.started, g.next, g.last = true, now+gcFirst, now

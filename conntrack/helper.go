@@ -133,6 +133,6 @@ func (tb *Table) orphan(c *Conn) {
 		id = m.master
 		tb.count--
 		tb.unlinkSource(m)
-		tb.give(m)
+		tb.release(m)
 	}
 }

@@ -105,7 +105,7 @@ func TestExtensionsAreReused(t *testing.T) {
 		if got := tb.seqOffset(c, Reply, 0); got != 0 {
 			t.Fatalf("a new extension holds %d", got)
 		}
-		tb.slab.give(c)
+		tb.release(c)
 	}
 	if len(tb.exts.chunks) != 1 {
 		t.Errorf("%d chunks for one extension at a time", len(tb.exts.chunks))

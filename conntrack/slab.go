@@ -10,7 +10,6 @@ type slab struct {
 	counters []*[chunkConns][2]Counter
 	starts   []*[chunkConns]int64
 	labels   []*[chunkConns][NumLabels / 64]uint64
-	exts     extSlab
 	used     uint32 // slots handed out so far, slot 0 included
 	free     uint32 // chain of free slots through srcNext
 }
@@ -42,9 +41,6 @@ func (s *slab) take() *Conn {
 // give takes a slot back. Its generation moves on, so that old names of the
 // connection find nothing; generation 0 is skipped because ID 0 means none.
 func (s *slab) give(c *Conn) {
-	if c.ext != 0 {
-		s.exts.give(c.ext)
-	}
 	gen := c.gen + 1
 	if gen == 0 {
 		gen = 1

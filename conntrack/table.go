@@ -27,9 +27,6 @@ type Table struct {
 	pressure bool
 
 	listener func(Event)
-	helpers  []Helper
-	expects  expects
-	greKeys  []greKey
 	trackers [256]*tracker
 	policies []TimeoutPolicy
 	why      remark
@@ -38,6 +35,12 @@ type Table struct {
 	outerL3       packet.Family
 	visit         visit      // of the Track that runs
 	scratch       []entryRef // of the bucket that is walked
+
+	// What plain connections do not need stands behind all else.
+	exts    extSlab
+	helpers []Helper
+	expects expects
+	greKeys []greKey
 }
 
 // New makes an empty table.
