@@ -20,7 +20,10 @@ fuzz: ## fuzz every parser, TIME=10m each
 bench: ## weir beside its peers: writes bench/results.json and docs/performance.md
 	cd bench && $(GO) run .
 
+record: ## play the scenario files through Linux and write down what it does
+	$(GO) test ./internal/linuxdiff -run TestScenarios -count=1 -v -record | grep -v -e '^=== ' -e '--- PASS'
+
 docs: ## write the generated pages again
 	$(GO) test ./xtables/std -run TestSupportPage -update
 
-.PHONY: help test campaign fuzz bench docs
+.PHONY: help test campaign fuzz bench record docs

@@ -193,17 +193,17 @@ func (r *Runner) run(b *batch) error {
 		}
 		if r.Trace {
 			p.Steps = append([]trace.Step(nil), res.Steps...)
-			p.Conn = connText(res.CT, p.Steps)
+			p.Conn = ConnText(res.CT, p.Steps)
 		}
 	}
 	return nil
 }
 
-// connText is what connection tracking made of a packet; empty if the packet
+// ConnText is what connection tracking made of a packet; empty if the packet
 // never came so far. A connection that was never confirmed, or that the packet
 // or the answer to it ended, is gone by now; only the walk still knows its
 // number.
-func connText(ref conntrack.Ref, steps []trace.Step) string {
+func ConnText(ref conntrack.Ref, steps []trace.Step) string {
 	i := slices.IndexFunc(steps, func(s trace.Step) bool { return s.Kind == trace.KindConntrack })
 	if i < 0 {
 		return ""

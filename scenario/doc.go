@@ -12,10 +12,16 @@
 //	    FORWARD      filter FORWARD:2 ACCEPT
 //	    > wan0 tcp 203.0.113.2:4000 > 198.51.100.1:443 [S] ttl 63
 //
-// What stands under want is written by Run: for each packet its fate, the
-// rules that matched and the policies that were reached at each hook, and what
-// left; then the connections and the counters of the rules that matched. Rules
-// are named by chain and number, so that an edit above does not move them.
+// What stands under want was recorded from Linux by "make record": for each
+// packet its fate, the rules that matched and the policies that were reached at
+// each hook (TRACE), and what left; then the connections and the counters of the
+// rules that matched. Rules are named by chain and number, so that an edit above
+// does not move them. {1024-65535} is a number that is taken at random. Linux
+// does not tell which number a connection has, why it drops what no rule drops,
+// and the body of a log line: these are weir's. A line "Not on Linux: why" in the
+// comment on top says that Linux cannot be asked; want is then weir's whole.
+//
+// Run does the same with weir, and Same compares.
 //
 // Layer 11: imports machine, engine, replay, scenario/line.
 package scenario

@@ -15,9 +15,12 @@ import (
 type File struct {
 	Name string
 	// Doc is the comment on top, without the marks.
-	Doc     string
-	Machine *machine.Machine
-	Packets replay.Lines
+	Doc string
+	// NotLinux is why Linux cannot be asked what becomes of the packets: what
+	// stands behind "Not on Linux:" in a comment line on top.
+	NotLinux string
+	Machine  *machine.Machine
+	Packets  replay.Lines
 	// Want is what stands under want, with a newline at its end; WantLine
 	// the line before its first.
 	Want     string
@@ -45,6 +48,11 @@ func Parse(name string, src []byte) (*File, []error) {
 	}
 	secs, doc := f.split(src, fail)
 	f.Doc = doc
+	for l := range strings.Lines(doc) {
+		if why, ok := strings.CutPrefix(l, "Not on Linux:"); ok {
+			f.NotLinux = strings.TrimSpace(why)
+		}
+	}
 	if secs["machine"] == nil {
 		fail(1, 1, "no section -- machine --")
 		return f, errs

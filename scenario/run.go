@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"weir/conntrack"
@@ -22,33 +23,71 @@ func (f *File) Run() (string, []error) {
 	if len(errs) > 0 {
 		return "", errs
 	}
-	var b bytes.Buffer
+	var w Writer
+	var seen Numbers
 	r := &replay.Runner{Machine: eng, Trace: true, Each: func(p *render.Packet) error {
-		walk(&b, p)
+		p.Conn = seen.Again(p.Conn)
+		w.Packet(p)
 		return nil
 	}}
 	src := f.Packets
 	if err := r.Run(&src); err != nil {
 		return "", []error{err}
 	}
-	table(&b, eng, r.Last)
-	for _, fam := range []struct {
-		f     packet.Family
-		title string
-	}{{packet.IPv4, "rules.v4"}, {packet.IPv6, "rules.v6"}} {
-		counters(&b, fam.title, eng, fam.f)
+	var list []string
+	tb := eng.Conntrack()
+	tb.Each(r.Last, func(c *conntrack.Conn) bool {
+		list = append(list, string(show.AppendEntry(nil, tb, c, r.Last, 0)))
+		return true
+	})
+	w.Connections(list)
+	for _, fam := range []packet.Family{packet.IPv4, packet.IPv6} {
+		if rules := eng.Rules(fam); rules != nil {
+			w.Rules(fam, string(save.Append(nil, rules, true)))
+		}
 	}
-	return b.String(), nil
+	return w.String(), nil
+}
+
+// Numbers counts the connections that are shown, from 1: the machine also
+// counts those that no packet shows.
+type Numbers []string
+
+// Again is a render.Packet's Conn with the number counted so.
+func (n *Numbers) Again(conn string) string {
+	state, rest, ok := strings.Cut(conn, "#")
+	if !ok {
+		return conn
+	}
+	id, tail, more := strings.Cut(rest, ",")
+	i := slices.Index(*n, id)
+	if i < 0 {
+		i = len(*n)
+		*n = append(*n, id)
+	}
+	s := fmt.Sprintf("%s#%d", state, i+1)
+	if more {
+		s += "," + tail
+	}
+	return s
 }
 
 // Update is the file with want as its last section.
 func (f *File) Update(want string) []byte { return append(bytes.Clone(f.front), want...) }
 
-// walk writes a packet's fate, its walk in short and what left.
-func walk(b *bytes.Buffer, p *render.Packet) {
+// Writer writes the section want. The zero Writer is ready.
+type Writer struct{ b bytes.Buffer }
+
+// String is what was written.
+func (w *Writer) String() string { return w.b.String() }
+
+// Packet writes a packet's fate, its walk in short and what left. The
+// connection is named as Packet.Conn has it.
+func (w *Writer) Packet(p *render.Packet) {
+	b := &w.b
 	fmt.Fprintf(b, "%d %s", p.N, p.Verdict)
-	if w := where(p); w != "" {
-		fmt.Fprintf(b, " (%s)", w)
+	if s := where(p); s != "" {
+		fmt.Fprintf(b, " (%s)", s)
 	}
 	fmt.Fprintf(b, " in %s", p.In)
 	if p.Conn != "" {
@@ -64,16 +103,13 @@ func walk(b *bytes.Buffer, p *render.Packet) {
 		parts = parts[:0]
 	}
 	table := ""
-	for i := range p.Steps {
-		s := &p.Steps[i]
+	for _, s := range render.Arrange(p.Steps) {
 		text := ""
 		switch {
 		case s.Kind == trace.KindRule && s.Match:
 			text = fmt.Sprintf("%s:%d %s", s.Chain, s.Rule, does(s))
 		case s.Kind == trace.KindPolicy:
 			text = "policy " + s.Verdict
-		case s.Verdict == "DROP":
-			text = string(s.Kind) + " DROP"
 		default:
 			continue
 		}
@@ -127,35 +163,32 @@ func leaving(d []byte) string {
 	if p.TOS() != 0 {
 		s += fmt.Sprintf(" tos %#02x", p.TOS())
 	}
-	if !p.L4ChecksumOK() {
+	if whole := !p.More && p.FragOff == 0; whole && !p.L4ChecksumOK() {
 		s += " wrong checksum"
 	}
 	return s
 }
 
-// table writes the connections that are left.
-func table(b *bytes.Buffer, eng *engine.Machine, now int64) {
-	tb := eng.Conntrack()
-	if tb.Len() == 0 {
-		return
+// Connections writes lines as conntrack -L prints them.
+func (w *Writer) Connections(lines []string) {
+	for i, l := range lines {
+		if i == 0 {
+			w.b.WriteString("conntrack\n")
+		}
+		fmt.Fprintf(&w.b, "    %s\n", strings.TrimRight(l, "\n"))
 	}
-	b.WriteString("conntrack\n")
-	var buf []byte
-	tb.Each(now, func(c *conntrack.Conn) bool {
-		buf = show.AppendEntry(buf[:0], tb, c, now, 0)
-		fmt.Fprintf(b, "    %s\n", bytes.TrimRight(buf, "\n"))
-		return true
-	})
 }
 
-// counters writes the rules that matched and the policies that were reached.
-func counters(b *bytes.Buffer, title string, eng *engine.Machine, f packet.Family) {
-	rules := eng.Rules(f)
-	if rules == nil {
-		return
+// Rules writes the rules that matched and the policies that were reached, of
+// text as iptables-save -c prints it.
+func (w *Writer) Rules(f packet.Family, text string) {
+	title := "rules.v4"
+	if f == packet.IPv6 {
+		title = "rules.v6"
 	}
+	b := &w.b
 	tab, first := "", true
-	for _, l := range strings.Split(string(save.Append(nil, rules, true)), "\n") {
+	for _, l := range strings.Split(text, "\n") {
 		if t, ok := strings.CutPrefix(l, "*"); ok {
 			tab = t
 			continue

@@ -20,6 +20,9 @@ type Kernel struct {
 	raw6   int
 	poll   []unix.PollFd // tuns, events, nflog
 	buf    []byte
+	// sockets are those of Config.Listen.
+	sockets []int
+	named   bool // Config.Named
 	// standard is what the keys of Config.Sysctl were before.
 	standard map[string]string
 }
@@ -39,6 +42,15 @@ func (k *Kernel) Inject(dev string, pkt []byte) (Result, error) {
 		return k.collect()
 	}
 	return Result{}, fmt.Errorf("kernel: no device %q", dev)
+}
+
+// InjectFrame lets a packet arrive in an Ethernet frame.
+func (k *Kernel) InjectFrame(dev string, dst, src [6]byte, pkt []byte) (Result, error) {
+	f := append(append(append([]byte(nil), dst[:]...), src[:]...), 0x08, 0)
+	if len(pkt) > 0 && pkt[0]>>4 == 6 {
+		f[12], f[13] = 0x86, 0xdd
+	}
+	return k.Inject(dev, append(f, pkt...))
 }
 
 // SendLocal lets the machine itself send a packet with a mark: it enters at
@@ -117,8 +129,8 @@ func (k *Kernel) readTun(t *tun, res *Result) error {
 		case err == unix.EINTR:
 		case err != nil:
 			return fmt.Errorf("kernel: %s: %w", t.name, err)
-		case !noise(k.buf[:n]):
-			res.Out = append(res.Out, Output{Dev: t.name, Data: append([]byte(nil), k.buf[:n]...)})
+		case !noise(k.buf[min(n, t.head):n]):
+			res.Out = append(res.Out, Output{Dev: t.name, Data: append([]byte(nil), k.buf[min(n, t.head):n]...)})
 		}
 	}
 }

@@ -14,6 +14,8 @@ type Iface struct {
 	Name  string
 	Addrs []netip.Prefix // the address, with the length of its network
 	MTU   int            // 0 is 1500
+	// MAC, if not zero, makes it an Ethernet device without ARP.
+	MAC [6]byte
 }
 
 // Route is one route beside the connected ones.
@@ -21,7 +23,16 @@ type Route struct {
 	To   netip.Prefix
 	Via  netip.Addr // invalid: directly on Dev
 	Dev  string
-	Type string // "" is unicast; blackhole, unreachable, prohibit
+	Type string // "" is unicast; blackhole, unreachable, prohibit, throw, local, broadcast, multicast
+	Src  netip.Addr
+	// Metric and MTU are 0 if not given.
+	Metric, MTU int
+}
+
+// Socket listens, takes what is delivered to it and never answers.
+type Socket struct {
+	TCP  bool           // else UDP
+	Addr netip.AddrPort // of both families, if the address is ::
 }
 
 // Config is a machine.
@@ -34,6 +45,11 @@ type Config struct {
 	// Sysctl holds keys as sysctl(8) prints them. They are set after the
 	// devices exist.
 	Sysctl map[string]string
+	// Named loads only the tables that the rules name: a table registers its
+	// hooks when it is first used, and nat switches connection tracking on.
+	Named bool
+	// Listen are the machine's sockets.
+	Listen []Socket
 	// Trace collects TRACE lines and the reasons of log_invalid.
 	Trace bool
 }
@@ -131,17 +147,19 @@ type Counter struct{ Packets, Bytes uint64 }
 // Entry is a connection.
 type Entry struct {
 	Orig, Reply Tuple
-	Has         Has
-	Status      uint32 // IPS_ bits
-	Timeout     uint32 // seconds left
-	Mark        uint32
-	Zone        uint16 // of both directions
-	State       uint8  // of TCP or SCTP
-	WScale      [2]uint8
-	Flags       [2]uint8 // of TCP, per direction
-	Counters    [2]Counter
-	Master      Tuple
-	Helper      string
+	// ID tells connections with the same tuples apart.
+	ID       uint32
+	Has      Has
+	Status   uint32 // IPS_ bits
+	Timeout  uint32 // seconds left
+	Mark     uint32
+	Zone     uint16 // of both directions
+	State    uint8  // of TCP or SCTP
+	WScale   [2]uint8
+	Flags    [2]uint8 // of TCP, per direction
+	Counters [2]Counter
+	Master   Tuple
+	Helper   string
 }
 
 // Stats is conntrack -S, summed over all CPUs.

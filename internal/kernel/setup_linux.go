@@ -53,7 +53,7 @@ func New(c Config) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Kernel{ns: ns, standard: map[string]string{}, raw4: -1, raw6: -1, buf: make([]byte, 1<<17)}
+	k := &Kernel{ns: ns, named: c.Named, standard: map[string]string{}, raw4: -1, raw6: -1, buf: make([]byte, 1<<17)}
 	err = ns.do(func() error { return k.setup(c) })
 	if err == nil {
 		err = k.settle()
@@ -88,7 +88,7 @@ func (k *Kernel) setup(c Config) error {
 		return fmt.Errorf("kernel: lo: %w", err)
 	}
 	for _, i := range c.Ifaces {
-		t, err := openTun(i.Name)
+		t, err := openTun(i)
 		if err != nil {
 			return err
 		}
@@ -103,6 +103,9 @@ func (k *Kernel) setup(c Config) error {
 		}
 	}
 	if err := k.setAll(c.Sysctl); err != nil {
+		return err
+	}
+	if err := k.listen(c.Listen); err != nil {
 		return err
 	}
 	return k.open(c.Trace)
@@ -245,10 +248,13 @@ func complete(text string) string {
 
 // Reload replaces the rules of both families, counters included.
 func (k *Kernel) Reload(rules4, rules6 string) error {
-	if _, err := k.ns.run(complete(rules4), "iptables-legacy-restore", "-w"); err != nil {
+	if !k.named {
+		rules4, rules6 = complete(rules4), complete(rules6)
+	}
+	if _, err := k.ns.run(rules4, "iptables-legacy-restore", "-w"); err != nil {
 		return err
 	}
-	_, err := k.ns.run(complete(rules6), "ip6tables-legacy-restore", "-w")
+	_, err := k.ns.run(rules6, "ip6tables-legacy-restore", "-w")
 	return err
 }
 
@@ -269,7 +275,7 @@ func (k *Kernel) Conntrack(args ...string) (string, error) {
 // Close frees the namespace. That takes some 80 ms in the kernel, which it
 // does not wait for.
 func (k *Kernel) Close() {
-	tuns, fds := k.tuns, []int{k.raw4, k.raw6}
+	tuns, fds := k.tuns, append(k.sockets, k.raw4, k.raw6)
 	for _, s := range []*socket{k.ctl, k.events, k.nflog} {
 		if s != nil {
 			fds = append(fds, s.fd)

@@ -17,25 +17,31 @@ const readRing = 4096
 type tun struct {
 	name string
 	fd   int
+	head int // bytes of the link header
 }
 
 // openTun makes the device. Without IFF_NAPI a write runs the whole receive
 // path; without IFF_VNET_HDR the kernel finishes every checksum.
-func openTun(name string) (*tun, error) {
+func openTun(i Iface) (*tun, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("kernel: /dev/net/tun: %w", err)
 	}
-	req, err := unix.NewIfreq(name)
+	t := &tun{name: i.Name, fd: fd}
+	kind := uint16(unix.IFF_TUN)
+	if i.MAC != [6]byte{} {
+		kind, t.head = unix.IFF_TAP, 14
+	}
+	req, err := unix.NewIfreq(i.Name)
 	if err == nil {
-		req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+		req.SetUint16(kind | unix.IFF_NO_PI)
 		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
 	}
 	if err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("kernel: device %s: %w", name, err)
+		return nil, fmt.Errorf("kernel: device %s: %w", i.Name, err)
 	}
-	return &tun{name: name, fd: fd}, nil
+	return t, nil
 }
 
 // configure gives the device its size, addresses and carrier.
@@ -49,6 +55,9 @@ func configure(h *netlink.Handle, i Iface) error {
 		mtu = 1500
 	}
 	errs := []error{h.LinkSetTxQLen(link, readRing), h.LinkSetMTU(link, mtu)}
+	if i.MAC != [6]byte{} {
+		errs = append(errs, h.LinkSetHardwareAddr(link, i.MAC[:]), h.LinkSetARPOff(link))
+	}
 	for _, a := range i.Addrs {
 		ad, err := netlink.ParseAddr(a.String())
 		if err != nil {
@@ -68,7 +77,10 @@ func addRoute(h *netlink.Handle, r Route) error {
 	if err != nil {
 		return err
 	}
-	nr := &netlink.Route{Dst: dst, Family: unix.AF_INET}
+	nr := &netlink.Route{Dst: dst, Family: unix.AF_INET, Priority: r.Metric, MTU: r.MTU}
+	if r.Src.IsValid() {
+		nr.Src = r.Src.AsSlice()
+	}
 	if r.To.Addr().Is6() {
 		nr.Family = unix.AF_INET6
 	}
@@ -83,6 +95,14 @@ func addRoute(h *netlink.Handle, r Route) error {
 		nr.Type = unix.RTN_UNREACHABLE
 	case "prohibit":
 		nr.Type = unix.RTN_PROHIBIT
+	case "throw":
+		nr.Type = unix.RTN_THROW
+	case "local":
+		nr.Type, nr.Table, nr.Scope = unix.RTN_LOCAL, unix.RT_TABLE_LOCAL, netlink.SCOPE_HOST
+	case "broadcast":
+		nr.Type, nr.Table, nr.Scope = unix.RTN_BROADCAST, unix.RT_TABLE_LOCAL, netlink.SCOPE_LINK
+	case "multicast":
+		nr.Type = unix.RTN_MULTICAST
 	default:
 		return fmt.Errorf("kernel: route type %q is not known", r.Type)
 	}

@@ -13,6 +13,14 @@ func New(Config) (*Kernel, error) { return nil, ErrUnavailable }
 // Inject returns ErrUnavailable.
 func (*Kernel) Inject(string, []byte) (Result, error) { return Result{}, ErrUnavailable }
 
+// InjectFrame returns ErrUnavailable.
+func (*Kernel) InjectFrame(string, [6]byte, [6]byte, []byte) (Result, error) {
+	return Result{}, ErrUnavailable
+}
+
+// SNMP returns ErrUnavailable.
+func (*Kernel) SNMP() (map[string]uint64, error) { return nil, ErrUnavailable }
+
 // SendLocal returns ErrUnavailable.
 func (*Kernel) SendLocal([]byte, uint32) (Result, error) { return Result{}, ErrUnavailable }
 

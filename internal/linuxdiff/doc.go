@@ -14,6 +14,9 @@
 // on a clash. The last is taken from the kernel's NEW event and steered into
 // weir, which refuses it if it lies outside the range that weir found.
 //
+// TestScenarios plays the scenario files of testdata so too, and with -record
+// writes what Linux did into them.
+//
 // A scenario ends at its first difference, since everything after follows
 // from it. A test aid: only tests and the campaign import it.
 package linuxdiff

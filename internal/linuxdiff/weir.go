@@ -57,9 +57,14 @@ func newSubject(c *gen.Case) (*subject, error) {
 	for _, r := range c.Machine.Routes {
 		cfg.Routes = append(cfg.Routes, route.Route{To: r.To, Via: r.Via, Dev: byName[r.Dev], Type: types[r.Type]})
 	}
+	return s, s.open(cfg)
+}
+
+// open makes the machine and listens to its events.
+func (s *subject) open(cfg engine.Config) error {
 	m, errs := engine.New(cfg)
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("weir refuses the machine: %w", errors.Join(errs...))
+		return fmt.Errorf("weir refuses the machine: %w", errors.Join(errs...))
 	}
 	s.m = m
 	m.Conntrack().OnEvent(func(e conntrack.Event) {
@@ -81,7 +86,7 @@ func newSubject(c *gen.Case) (*subject, error) {
 		}
 		s.events = append(s.events, kernel.Event{Type: typ, Expect: expectOf(&e.Expect, &e.Master, e.Helper, e.Left)})
 	})
-	return s, nil
+	return nil
 }
 
 // expects is weir's expectations.
@@ -211,7 +216,11 @@ type steer struct {
 	more  func() []kernel.Entry
 	spare *engine.Rand
 	asked bool // at all: the kernel then may have tried others first
+	draws []draw
 }
+
+// draw is a number that was taken at random.
+type draw struct{ value, lo, hi uint32 }
 
 // follow takes the kernel's choices from the events of a packet.
 func (s *steer) follow(events []kernel.Event) {
@@ -243,6 +252,12 @@ func (s *steer) Uint32() uint32 { return s.spare.Uint32() }
 // PortOffset implements hook.Rand. A wanted port outside the range is not
 // taken: the difference shows that weir searches elsewhere than Linux.
 func (s *steer) PortOffset(lo, size uint32, source bool) uint32 {
+	off := s.portOffset(lo, size, source)
+	s.draws = append(s.draws, draw{lo + off, lo, lo + size - 1})
+	return off
+}
+
+func (s *steer) portOffset(lo, size uint32, source bool) uint32 {
 	s.asked = true
 	side := &s.wanted[0]
 	if source {

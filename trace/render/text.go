@@ -170,7 +170,7 @@ func (t *Text) rows(p *Packet) []row {
 	last, lastPart := "", ""
 	dec := decider(p)
 	mapping := "" // what NAT did in the rule whose step follows
-	steps := arrange(p.Steps)
+	steps := Arrange(p.Steps)
 	for i := range steps {
 		s := steps[i]
 		if s.Kind == trace.KindRule && !s.Match && t.Show == ShowMatched {
@@ -281,9 +281,9 @@ func ruleText(s *trace.Step) string {
 	return text
 }
 
-// arrange puts the rule that made the machine answer in front of the answer: a
+// Arrange puts the rule that made the machine answer in front of the answer: a
 // target acts before its rule's step is written.
-func arrange(steps []trace.Step) []*trace.Step {
+func Arrange(steps []trace.Step) []*trace.Step {
 	list := make([]*trace.Step, len(steps))
 	for i := range steps {
 		list[i] = &steps[i]
