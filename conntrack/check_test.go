@@ -95,20 +95,36 @@ func (ix *index) check(entries int) error {
 }
 
 func (tb *Table) checkSources(linked int) error {
-	n := 0
-	for b := uint32(0); b < tb.sources.chains; b++ {
-		prev := uint32(0)
-		for slot := *tb.sources.at(b); slot != 0; slot = tb.conn(slot).srcNext {
-			c := tb.conn(slot)
-			if c.srcPrev != prev || c.flags&inSources == 0 {
-				return fmt.Errorf("source chain %d is broken at slot %d", b, slot)
+	s := &tb.sources
+	n, heads := 0, 0
+	for i := uint32(0); i < s.buckets; i++ {
+		for b, full := s.at(i), true; ; b = s.overAt(b.next) {
+			for k, slot := range b.slot {
+				if slot == 0 {
+					full = false
+					continue
+				}
+				if !full {
+					return fmt.Errorf("source bucket %d has a hole", i)
+				}
+				heads++
+				for prev := uint32(0); slot != 0; slot = tb.conn(slot).srcNext {
+					c := tb.conn(slot)
+					h := tb.sourceHash(&c.Tuple[Original], c.bothZone())
+					if c.srcPrev != prev || c.flags&inSources == 0 || uint16(h>>firstBits) != b.tag[k] || s.home(h) != s.at(i) {
+						return fmt.Errorf("source chain in bucket %d is broken at slot %d", i, slot)
+					}
+					prev = slot
+					n++
+				}
 			}
-			prev = slot
-			n++
+			if b.next == 0 {
+				break
+			}
 		}
 	}
-	if n != linked || int(tb.sources.entries) != linked {
-		return fmt.Errorf("by-source index holds %d and counts %d, want %d", n, tb.sources.entries, linked)
+	if n != linked || s.entries != heads {
+		return fmt.Errorf("by-source index holds %d connections of %d sources and counts %d, want %d", n, heads, s.entries, linked)
 	}
 	return nil
 }

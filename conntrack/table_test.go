@@ -542,7 +542,7 @@ func TestBytesPerConnection(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		per := float64(after.HeapAlloc-before.HeapAlloc) / float64(n)
 		t.Logf("%d connections: %.1f bytes each", n, per)
-		if per > 256 {
+		if per > 260 {
 			t.Errorf("%d connections: %.1f bytes each", n, per)
 		}
 		runtime.KeepAlive(tb)

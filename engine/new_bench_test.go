@@ -129,7 +129,7 @@ func BenchmarkNew(b *testing.B) {
 	for _, c := range []struct {
 		rules, conns int
 		interpret    bool
-	}{{10, 100_000, false}, {100, 100_000, false}, {1000, 100_000, false}, {10_000, 100_000, false}, {100_000, 100_000, false}, {10_000, 100_000, true}, {2, 1_000_000, false}} {
+	}{{10, 100_000, false}, {100, 100_000, false}, {1000, 100_000, false}, {10_000, 100_000, false}, {100_000, 100_000, false}, {10_000, 100_000, true}, {2, 1_000_000, false}, {10, 4000, false}} {
 		name := fmt.Sprintf("rules=%d/conns=%d", c.rules, c.conns)
 		if c.interpret {
 			name += "/interpreted"

@@ -14,7 +14,7 @@ type search struct {
 	t  *hook.Traversal
 	tb *conntrack.Table
 	c  *conntrack.Conn
-	r  *Range
+	r  Range
 	m  Manip
 	// how tells for traces by which rule the mapping was found.
 	how string
@@ -23,7 +23,7 @@ type search struct {
 // unique finds the tuple that the connection is to have on the far side.
 // Linux: get_unique_tuple.
 func (s *search) unique(cur *conntrack.Tuple) conntrack.Tuple {
-	r := s.r
+	r := &s.r
 	if s.m == Source && r.Flags&randomMask == 0 {
 		// Keep what is there, or what this source has elsewhere.
 		if r.has(cur) {
@@ -146,7 +146,7 @@ func (s *search) usedHarder(t *conntrack.Tuple, left int) bool {
 // bestAddress picks the address: the same for the same source and destination,
 // or under Persistent for the same source. Linux: find_best_ips_proto.
 func (s *search) bestAddress(t *conntrack.Tuple) {
-	r := s.r
+	r := &s.r
 	if r.Flags&MapIPs == 0 {
 		return
 	}

@@ -37,7 +37,7 @@ func setup(t *hook.Traversal, c *conntrack.Conn, r *Range, m Manip, null bool) b
 	if !ok {
 		return fail(t, "a connection that has no answer")
 	}
-	s := search{t: t, tb: t.Env.CT, c: c, r: r, m: m}
+	s := search{t: t, tb: t.Env.CT, c: c, r: *r, m: m}
 	next := s.unique(&cur)
 	if next != cur {
 		reply, _ := next.Inverse()

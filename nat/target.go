@@ -23,7 +23,8 @@ func Masquerade(t *hook.Traversal, r *Range) bool {
 		return fail(t, "no address to masquerade as")
 	}
 	c.MasqIf = uint32(t.Out.Index)
-	return Setup(t, c, r.to(src), Source)
+	to := r.to(src)
+	return Setup(t, c, &to, Source)
 }
 
 // Redirect maps the destination of t's new connection to this machine: for
@@ -44,7 +45,8 @@ func Redirect(t *hook.Traversal, r *Range) bool {
 	if !ok {
 		return fail(t, "no address to redirect to")
 	}
-	return Setup(t, c, r.to(to), Destination)
+	there := r.to(to)
+	return Setup(t, c, &there, Destination)
 }
 
 // firstInScope is the address of the incoming interface to which packets are
@@ -100,15 +102,16 @@ func Netmap(t *hook.Traversal, r *Range) bool {
 		host := r.MinAddr[i] ^ r.MaxAddr[i]
 		a[i] = a[i]&host | r.MinAddr[i]&^host
 	}
-	return Setup(t, c, r.to(a), m)
+	to := r.to(a)
+	return Setup(t, c, &to, m)
 }
 
 // to is the range with one address.
-func (r *Range) to(a packet.Addr) *Range {
+func (r *Range) to(a packet.Addr) Range {
 	n := *r
 	n.Flags |= MapIPs
 	n.MinAddr, n.MaxAddr = a, a
-	return &n
+	return n
 }
 
 // InterfaceDown ends the masqueraded connections that left by an interface

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"weir/hook"
+	"weir/iface"
 	"weir/packet"
 )
 
@@ -40,13 +41,22 @@ func (v *view) load(p *packet.Packet) {
 }
 
 // devices takes the names of the interfaces; none is the empty name.
-func (v *view) devices(t *hook.Traversal) {
+func (tb *Table) devices(v *view, t *hook.Traversal) {
 	if t.In != nil {
-		v.in = nameWords(t.In.Name)
+		v.in = tb.scratch.name(t.In)
 	}
 	if t.Out != nil {
-		v.out = nameWords(t.Out.Name)
+		v.out = tb.scratch.name(t.Out)
 	}
+}
+
+// name is the name of an interface as words, of which a few are kept.
+func (s *scratch) name(dev *iface.Iface) [2]uint64 {
+	n := &s.names[uint(dev.Index)%uint(len(s.names))]
+	if n.dev != dev {
+		n.dev, n.words = dev, nameWords(dev.Name)
+	}
+	return n.words
 }
 
 func nameWords(s string) [2]uint64 {
@@ -129,12 +139,15 @@ func (tb *Table) Walk(t *hook.Traversal) hook.Verdict {
 	if pc < 0 {
 		return hook.Accept
 	}
+	t.Hotdrop = false
+	if o := &tb.ops[pc]; o.kind == kindPolicy && !t.NFTrace && !t.Trace.On() {
+		return tb.policy(t, pc, o) // an empty chain
+	}
 	var v view
 	v.load(t.Pkt)
 	if tb.named {
-		v.devices(t)
+		tb.devices(&v, t)
 	}
-	t.Hotdrop = false
 	bottom, below := tb.sp, len(tb.scratch.searches)
 	verdict := tb.run(t, &v, pc)
 	tb.sp = bottom
@@ -142,6 +155,25 @@ func (tb *Table) Walk(t *hook.Traversal) hook.Verdict {
 		tb.leave(int32(n-1), t)
 	}
 	return verdict
+}
+
+// policy is the end of a built-in chain.
+func (tb *Table) policy(t *hook.Traversal, pc int32, o *op) hook.Verdict {
+	tb.tally(t, pc)
+	if o.flags&flagDrop != 0 {
+		return t.Drop(hook.ReasonPolicy)
+	}
+	return hook.Accept
+}
+
+// tally counts the packet at an op.
+func (tb *Table) tally(t *hook.Traversal, pc int32) {
+	c := &tb.counters[pc]
+	c.Packets++
+	c.Bytes += uint64(t.Pkt.Len())
+	if t.Memo != nil {
+		t.Memo.Steps = append(t.Memo.Steps, hook.MemoStep{Table: tb, Op: pc})
+	}
 }
 
 // run walks from an op on. Its caller resets tb.sp and leaves the chains.
@@ -203,13 +235,8 @@ rules:
 				return tb.lastRule(t, pc, tracing, bottom)
 			}
 		}
-		c := &tb.counters[pc]
 		if o.kind != kindImplicit {
-			c.Packets++
-			c.Bytes += uint64(t.Pkt.Len())
-			if t.Memo != nil {
-				t.Memo.Steps = append(t.Memo.Steps, hook.MemoStep{Table: tb, Op: pc})
-			}
+			tb.tally(t, pc)
 			if o.flags&flagGrouped != 0 && search >= 0 {
 				tb.apart(search, pc, t)
 			}

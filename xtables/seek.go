@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"weir/hook"
+	"weir/iface"
 	"weir/packet"
 )
 
@@ -33,6 +34,10 @@ type scratch struct {
 	searches []search
 	cursors  []cursor
 	groups   []int32 // that apply to the packet
+	names    [4]struct {
+		dev   *iface.Iface // immutable while packets run
+		words [2]uint64
+	}
 }
 
 // level is where a chain returns to.
