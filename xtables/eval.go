@@ -16,11 +16,10 @@ type view struct {
 	frag                       bool
 	lastHdr                    int8 // IPv6: 0 not looked for, 1 found, -1 a later fragment hides it, -2 broken
 
-	// For classifiers: the key, if gen is not 0; gen moves on when the key
-	// changes. odd is a packet that they cannot judge.
+	// For classifiers: gen is not 0 once scratch.key is the packet's, and moves
+	// on when that changes. odd is a packet that they cannot judge.
 	odd bool
 	gen uint32
-	key key
 }
 
 // load takes the fields of the packet. Targets may have changed them.
@@ -299,6 +298,7 @@ rules:
 			case Queue:
 				return hook.Queue
 			case Return:
+				tb.changed(v, t)
 				pc, search = tb.back(t, bottom, search)
 			default:
 				if t.Why == hook.NoReason {

@@ -31,6 +31,7 @@ type cursor struct {
 // scratch is what the walks of a table that are under way need; it is kept from
 // packet to packet.
 type scratch struct {
+	key      key
 	searches []search
 	cursors  []cursor
 	groups   []int32 // that apply to the packet
@@ -54,7 +55,7 @@ func (tb *Table) enter(chain int, v *view, t *hook.Traversal) int32 {
 	}
 	if v.gen == 0 {
 		v.gen = 1
-		v.odd = !v.makeKey(&v.key, t)
+		v.odd = !v.makeKey(&tb.scratch.key, t)
 	}
 	if v.odd || t.NFTrace || t.Trace.On() {
 		return -1
@@ -101,7 +102,7 @@ func (tb *Table) seek(n, pc int32, v *view, t *hook.Traversal) int32 {
 	for int(f.next) < len(cl.tuples) && cl.tuples[f.next].first < best {
 		tu := &cl.tuples[f.next]
 		f.next++
-		rule, ok := cl.probe(tu, &v.key)
+		rule, ok := cl.probe(tu, &s.key)
 		if !ok {
 			continue
 		}
@@ -282,9 +283,10 @@ func (tb *Table) changed(v *view, t *hook.Traversal) {
 	if v.gen == 0 || v.odd {
 		return
 	}
-	old := v.key
-	v.odd = !v.makeKey(&v.key, t)
-	if v.odd || v.key != old {
+	// A target that walked this table from within has left another key here.
+	old := tb.scratch.key
+	v.odd = !v.makeKey(&tb.scratch.key, t)
+	if v.odd || tb.scratch.key != old {
 		v.gen++
 	}
 }
