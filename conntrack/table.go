@@ -47,7 +47,7 @@ type Table struct {
 func New(cfg Config) *Table {
 	tb := &Table{cfg: cfg, key: cfg.HashKey, index: newIndex()}
 	list := trackers()
-	generic := &tracker{proto: 0, track: trackGeneric}
+	generic := &tracker{proto: 0, clashOK: true, track: trackGeneric}
 	for i := range tb.trackers {
 		tb.trackers[i] = generic
 	}

@@ -48,6 +48,10 @@ func trackers() []tracker {
 	}
 }
 
+// ClashOK reports a protocol of which two connections that begin at the same
+// time for one tuple can become one. Linux: nf_nat_allow_clash.
+func (tb *Table) ClashOK(proto uint8) bool { return tb.trackers[proto].clashOK }
+
 // fail records a remark and calls the packet invalid.
 func (v *visit) fail(k whyKind) result {
 	v.tb.say(k)

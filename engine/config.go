@@ -101,6 +101,7 @@ func New(c Config) (*Machine, []error) {
 	}
 	m.pipe = m.pipeline()
 	m.router = router.New(rc, &m.env, m.pipe, &m.sink)
+	m.router.OnLearned(m.forget)
 	m.memory.on = !c.Forgetful
 	m.ready = true
 	return m, nil

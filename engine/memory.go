@@ -122,7 +122,7 @@ func (m *Machine) recall() bool {
 func (m *Machine) learn() {
 	t, p, y := &m.t, &m.pkt, &m.memory
 	c := t.CT.Conn
-	if t.Memo == nil || t.Memo.Varying || c == nil || t.Route.Type != route.Unicast || t.Out == t.In ||
+	if t.Memo == nil || t.Memo.Varying || c == nil || t.Route.Type != route.Unicast || t.Route.Learned != 0 || t.Out == t.In ||
 		t.Mark != 0 || p.Reassembled != nil || len(m.sink.out) != 1 || !c.Has(conntrack.Confirmed) || c.Has(conntrack.Dying) ||
 		c.Extended() {
 		return

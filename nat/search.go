@@ -91,9 +91,7 @@ func (s *search) usedUnchanged(t *conntrack.Tuple) bool {
 	if !s.used(t) {
 		return false
 	}
-	switch t.Proto {
-	case packet.UDP, packet.UDPLite, packet.GRE:
-	default:
+	if !s.tb.ClashOK(t.Proto) {
 		return true
 	}
 	if s.c.Status&translated != 0 {

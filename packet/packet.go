@@ -86,7 +86,10 @@ type Packet struct {
 // Geometry remembers the cut of a reassembled packet, so that it can leave as
 // it came (Linux: frag_list and IPCB(skb)->frag_max_size).
 type Geometry struct {
-	MaxSize int   // largest fragment in bytes (IPv4: total length; IPv6: see router)
+	// MaxSize is the largest fragment in bytes (IPv4: total length; IPv6: see
+	// router). It is 0 for a packet that the machine made in parts, since it
+	// was too long for the way that was chosen first.
+	MaxSize int
 	DF      bool  // the largest fragment carried "don't fragment"
 	Parts   []int // IP payload bytes of each fragment, in order of offset
 	// ID is the identification, IPv6 only.

@@ -35,6 +35,11 @@ type Result struct {
 	// family has none.
 	PrefSrc packet.Addr
 	MTU     int // bytes; of the route if it has one, else of Out
+	// Learned is the MTU that routers on the way told of, 0 if none did. It
+	// counts for the machine's own packets and where IPv6 packets leave;
+	// Locked: it counts for all.
+	Learned int
+	Locked  bool
 	// Scope is how far the next hop is (Linux: nhc_scope): Link for a
 	// gateway, Host for a destination on the link.
 	Scope iface.Scope

@@ -46,6 +46,9 @@ type Table struct {
 	// customLocal: somebody added an IPv4 local route by hand
 	// (Linux: fib_has_custom_local_routes).
 	customLocal bool
+	// learned are path MTUs that routers told of.
+	learned map[destination]learned
+	oldest  int64 // of them: when the first is over
 }
 
 // owner is one place where an address is configured.
@@ -96,6 +99,10 @@ func (t *Table) Lookup(k *Key) Result {
 			r := e.result
 			if r.Type == Local && k.Family == packet.IPv6 {
 				r.PrefSrc = k.Dst
+			}
+			if len(t.learned) > 0 && r.Type == Unicast {
+				l := t.learned[destination{k.Family, k.Dst}]
+				r.Learned, r.Locked = l.mtu, l.locked
 			}
 			return r
 		}

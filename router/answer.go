@@ -185,7 +185,8 @@ func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
 			q.src = packet.Addr{}
 		}
 		q.anySource = true
-		if q.near = t.In; q.src.IsZero() {
+		// What came by lo is answered by the interface that has the address.
+		if q.near = t.In; q.src.IsZero() && !t.In.Loopback {
 			q.out = t.In
 		}
 	}
@@ -205,11 +206,32 @@ func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
 	copy(d[head:], body)
 	d[head], d[head+1], d[head+2], d[head+3] = typ, code, 0, 0
 	r.header(n, d, head, outHeader{src: res.PrefSrc, dst: q.dst, proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res), id: true, opt: &opt, fam: f})
+	n.pkt.Reassembled = inParts(len(d), head, res.PathMTU(), four)
 	n.own.Route, n.own.Mark = res, q.mark
 	if t.Trace.On() {
 		t.Trace.Add(trace.Step{Kind: trace.KindEmit, Text: "echo reply to " + pk.Src().IP(f).String()})
 	}
 	r.emitICMP(t, n, f)
+}
+
+// inParts is the cut of a packet of n bytes, head of them its header, that does
+// not fit; it keeps it when NAT sends the packet another way. Linux:
+// ip_append_data, ip6_append_data.
+func inParts(n, head, mtu int, four bool) *packet.Geometry {
+	if n <= mtu {
+		return nil
+	}
+	room := mtu - head
+	part := room &^ 7
+	if !four {
+		part -= 8
+	}
+	g := &packet.Geometry{Body: head}
+	for n -= head; n > room; n -= part {
+		g.Parts = append(g.Parts, part)
+	}
+	g.Parts = append(g.Parts, n)
+	return g
 }
 
 // specificSource is the address with which the machine answers what was sent

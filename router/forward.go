@@ -34,7 +34,7 @@ func (r *Router) forward(p *passage) Fate {
 		return p.drop(why)
 	}
 	t.Out = t.Route.Out
-	mtu := r.mtu(t)
+	mtu := r.mtu(t, true)
 	if tooBig(pk, mtu) {
 		if four {
 			r.ICMPError(t, icmpDestUnreach, icmpFragNeeded, uint32(mtu))
@@ -74,11 +74,19 @@ func (r *Router) mayForward6(p *passage) hook.Reason {
 	return hook.NoReason
 }
 
-// mtu is the largest packet that leaves by the packet's route.
-func (r *Router) mtu(t *hook.Traversal) int {
+// mtu is the largest packet that leaves by the packet's route; forwarding asks
+// on the way in, where only the link counts. Linux: ip_dst_mtu_maybe_forward,
+// ip6_dst_mtu_maybe_forward.
+func (r *Router) mtu(t *hook.Traversal, forwarding bool) int {
 	m := t.Route.MTU
 	if t.Pkt.Family == packet.IPv6 {
+		if !forwarding {
+			m = t.Route.PathMTU()
+		}
 		return max(m, 1280)
+	}
+	if t.Local || t.Route.Locked {
+		m = t.Route.PathMTU()
 	}
 	return min(m, 65535)
 }

@@ -12,10 +12,10 @@ import (
 func (r *Router) finish(p *passage) Fate {
 	t := p.t
 	pk := t.Pkt
-	mtu := r.mtu(t)
+	mtu := r.mtu(t, false)
 	g := pk.Reassembled
 	four := pk.Family == packet.IPv4
-	if len(pk.Data) <= mtu && (g == nil || !four && len(pk.Data) <= g.MaxSize) {
+	if len(pk.Data) <= mtu && (g == nil || g.MaxSize == 0 || !four && len(pk.Data) <= g.MaxSize) {
 		return r.transmit(p, pk)
 	}
 	// Who may not cut: IPv4 with "don't fragment", IPv6 that arrived whole;
@@ -30,7 +30,7 @@ func (r *Router) finish(p *passage) Fate {
 		}
 		return p.drop(hook.ReasonTooBig)
 	}
-	if g != nil && g.MaxSize < mtu {
+	if g != nil && g.MaxSize != 0 && g.MaxSize < mtu {
 		mtu = g.MaxSize
 		if !four {
 			mtu = max(mtu, 1280)

@@ -84,7 +84,7 @@ func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
 	if why != hook.NoReason || !r.limits.peer(r, f, q.dst, res.Out, typ, code) {
 		return
 	}
-	head, room := 20+opt.n, min(res.MTU, 576)
+	head, room := 20+opt.n, min(res.PathMTU(), 576)
 	if !four {
 		head, room = 40, 1280
 	}

@@ -67,6 +67,10 @@ func (r *Router) takeICMP(p *passage, m []byte) {
 		return
 	}
 	switch m[0] {
+	case icmpDestUnreach:
+		if m[1] == icmpFragNeeded && t.Route.Type == route.Local {
+			r.learnMTU(t, m[8:], int(binary.BigEndian.Uint16(m[6:])))
+		}
 	case icmpEcho:
 		if !r.cfg.EchoIgnoreAll4 {
 			r.reply(p, icmpEchoReply, m[1], m)
@@ -76,13 +80,53 @@ func (r *Router) takeICMP(p *passage, m []byte) {
 	}
 }
 
+// learnMTU believes an error that quotes an ICMP message of this machine's: an
+// echo reply of IPv4, any message of IPv6. For others Linux asks the socket that
+// sent them. Linux: icmp_err, icmpv6_err.
+func (r *Router) learnMTU(t *hook.Traversal, quoted []byte, mtu int) {
+	f := t.Pkt.Family
+	in := packet.Packet{Data: quoted, Family: f}
+	q := outQuery{}
+	if f == packet.IPv4 {
+		n := 0
+		if len(quoted) >= 20 {
+			n = int(quoted[0]&15) * 4
+		}
+		if n < 20 || len(quoted) < n+8 || quoted[9] != packet.ICMP || quoted[n] != icmpEchoReply {
+			return
+		}
+		q = outQuery{src: in.Src(), tos: quoted[1]}
+	} else {
+		if len(quoted) < 40 {
+			return
+		}
+		proto, off, _ := packet.SkipExtHdr(quoted)
+		if proto != packet.ICMPv6 || off < 0 || len(quoted) < off+8 {
+			return
+		}
+		q = outQuery{src: in.Src(), anySource: true}
+	}
+	q.dst = in.Dst()
+	if _, why := r.routeOut(f, &q); why != hook.NoReason || !r.routes.LearnMTU(f, q.dst, mtu, r.now) {
+		return
+	}
+	if r.learned != nil {
+		r.learned()
+	}
+}
+
 // takeICMP6 answers what asks for an answer. Linux: icmpv6_rcv.
 func (r *Router) takeICMP6(p *passage, m []byte) {
 	t := p.t
-	if len(m) < 8 || !t.Pkt.L4ChecksumOK() || m[0] != icmp6Echo {
+	if len(m) < 8 || !t.Pkt.L4ChecksumOK() {
 		return
 	}
+	if m[0] == icmp6PacketTooBig {
+		r.learnMTU(t, m[8:], int(binary.BigEndian.Uint32(m[4:])))
+	}
 	switch {
+	case m[0] != icmp6Echo:
+		return
 	case r.cfg.EchoIgnoreAll6,
 		t.Route.Type == route.Multicast && r.cfg.EchoIgnoreMulticast,
 		t.Route.Type == route.Anycast && r.cfg.EchoIgnoreAnycast:

@@ -64,6 +64,7 @@ type Router struct {
 	arena    []byte
 	piece    packet.Packet // the fragment being sent
 	expire   func(*defrag.Expired)
+	learned  func() // path MTUs changed
 }
 
 // passage is what the router knows of a packet under way beside its traversal.
@@ -119,11 +120,18 @@ func (r *Router) SetRoutes(t *route.Table) {
 // Fragments is the datagrams that wait for their rest.
 func (r *Router) Fragments() *defrag.Queue { return r.frags }
 
+// OnLearned sets who hears that path MTUs were learned or forgotten; nil for
+// nobody.
+func (r *Router) OnLearned(f func()) { r.learned = f }
+
 // Tick moves the clock to now: datagrams whose rest did not come are given up,
 // which may send ICMP errors. It takes back the bytes handed to the Sink.
 func (r *Router) Tick(now int64) {
 	r.arena = r.arena[:0]
 	r.now = now
+	if r.routes.ExpireMTUs(now) && r.learned != nil {
+		r.learned()
+	}
 	if r.frags.Len() > 0 {
 		r.frags.Expire(now, r.expire)
 		r.drainLoop()

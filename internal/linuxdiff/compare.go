@@ -241,9 +241,10 @@ func (s *subject) counters(f packet.Family) string {
 }
 
 // sameStats compares conntrack -S; before is where the kernel's namespace
-// stood at the start. searched says that a port was chosen at random: the
-// kernel may have met more ports in use than weir, which was told the answer.
-func sameStats(before, after kernel.Stats, w conntrack.Stats, searched bool) *Difference {
+// stood at the start. When a port was chosen at random the kernel may have met
+// more ports in use than weir, which was told the answer; and where there was
+// none to tell, both have met some.
+func sameStats(before, after kernel.Stats, w conntrack.Stats, s *steer) *Difference {
 	k := conntrack.Stats{
 		Found: after.Found - before.Found, Invalid: after.Invalid - before.Invalid,
 		InsertFailed: after.InsertFailed - before.InsertFailed, Drop: after.Drop - before.Drop,
@@ -251,8 +252,8 @@ func sameStats(before, after kernel.Stats, w conntrack.Stats, searched bool) *Di
 		ClashResolve: after.ClashResolve - before.ClashResolve, ChainTooLong: after.ChainTooLong - before.ChainTooLong,
 	}
 	told := w
-	if searched {
-		told.Found = max(w.Found, k.Found)
+	if s.guessed || s.asked && w.Found < k.Found {
+		told.Found = k.Found
 	}
 	if k == told {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"weir/engine"
 	"weir/internal/gen"
 	"weir/internal/kernel"
+	"weir/internal/wire"
 	"weir/packet"
 	"weir/trace/render"
 )
@@ -124,6 +125,12 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 	if err != nil {
 		return rep, err
 	}
+	told := false // of path MTUs, which Linux does not forget when asked
+	defer func() {
+		if told {
+			r.Close()
+		}
+	}()
 	for {
 		p, ok := next()
 		if !ok {
@@ -139,6 +146,7 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 			return rep, fmt.Errorf("seed %d: packet %d: %w", c.Seed, rep.Packets, err)
 		}
 		observe(res.Out)
+		told = told || tellsMTU(p.Data)
 		rep.Packets++
 		if res.Refused != nil && !errors.Is(res.Refused, syscall.EPERM) && len(res.Trace) == 0 && len(res.Out) == 0 {
 			continue // the socket refused it, no hook saw it
@@ -158,6 +166,12 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		rep.Diff.Packet = rep.Packets
 	}
 	return rep, err
+}
+
+// tellsMTU reports ICMPv6 messages that a packet is too big.
+func tellsMTU(p []byte) bool {
+	v, ok := wire.Parse(p)
+	return ok && p[0]>>4 == 6 && v.Proto == wire.ProtoICMP6 && len(v.L4) > 0 && v.L4[0] == 2
 }
 
 // walkText is a walk for people.
@@ -215,5 +229,5 @@ func (r *Runner) final(w *subject, before kernel.Stats) (*Difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sameStats(before, after, w.m.Conntrack().Stats(), w.steer.asked), nil
+	return sameStats(before, after, w.m.Conntrack().Stats(), w.steer), nil
 }

@@ -215,8 +215,10 @@ type steer struct {
 	// asked already.
 	more  func() []kernel.Entry
 	spare *engine.Rand
-	asked bool // at all: the kernel then may have tried others first
-	draws []draw
+	// asked at all: the kernel then may have tried others first. guessed: weir
+	// may have, too.
+	asked, guessed bool
+	draws          []draw
 }
 
 // draw is a number that was taken at random.
@@ -275,5 +277,6 @@ func (s *steer) portOffset(lo, size uint32, source bool) uint32 {
 			return uint32(p) - lo
 		}
 	}
+	s.guessed = true
 	return s.spare.PortOffset(lo, size, source)
 }

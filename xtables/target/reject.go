@@ -112,11 +112,7 @@ func answerable(p *packet.Packet) bool {
 		if len(h) >= 8 && h[6]|h[7] == 0 {
 			return true
 		}
-	case packet.GRE:
-		if len(h) >= 4 && h[0]&0x80 == 0 {
-			return true
-		}
-	case packet.AH, packet.ESP, packet.SCTP, packet.UDPLite: // DCCP left this list in 6.16
+	case packet.AH, packet.ESP, packet.SCTP, packet.UDPLite, packet.GRE: // DCCP left this list in 6.16
 		return true
 	}
 	return sumsUp(p, h)

@@ -82,7 +82,7 @@ func (m *tcpmssTarget) Do(t *hook.Traversal) xtables.Code {
 		if p.Family == packet.IPv6 {
 			headers = 60
 		}
-		mtu := min(t.Route.MTU, reverseMTU(t))
+		mtu := min(t.Route.PathMTU(), reverseMTU(t))
 		if mtu <= headers {
 			t.Why = hook.ReasonTooBig
 			return xtables.Drop
@@ -99,7 +99,7 @@ func reverseMTU(t *hook.Traversal) int {
 	r := t.Env.Routes.Lookup(&route.Key{Family: t.Pkt.Family, Dst: t.Pkt.Src()})
 	switch r.Type {
 	case route.Unicast, route.Local, route.Broadcast, route.Multicast, route.Anycast:
-		return r.MTU
+		return r.PathMTU()
 	}
 	return math.MaxInt32
 }
