@@ -130,14 +130,18 @@ func chainCut(d []byte) bool {
 	return off > len(d)
 }
 
+// maxHollow bounds datagrams of which nothing but the length is known; they
+// take no memory that is counted.
+const maxHollow = 1 << 14
+
 // insert files a fragment. Linux: ip_frag_queue, nf_ct_frag6_queue.
 func (q *Queue) insert(d *datagram, p *packet.Packet, f *frag) (Status, Cause) {
 	four := d.key.fam == packet.IPv4
 	deliver6 := !four && d.key.user == Deliver
 	// bad drops the fragment; all but IPv6 conntrack give up the datagram
-	// with it.
+	// with it. There an empty last one counts as the end all the same.
 	bad := func(c Cause) (Status, Cause) {
-		if four || deliver6 || len(d.pieces) == 0 {
+		if four || deliver6 || len(d.pieces) == 0 && (!d.last || len(q.open) > maxHollow) {
 			q.kill(d)
 		}
 		return Dropped, c

@@ -12,13 +12,12 @@ const (
 	BadHeaderLen                       // IPv4 header length below 20 or behind the end
 	BadTotalLen                        // IPv4 total length below the header length
 	BadHeaderSum                       // IPv4 header checksum
-	JumboRefused                       // IPv6 payload length 0 with a payload: a jumbogram
 )
 
 var headerErrors = [...]HeaderError{
 	{}, {Short, "truncated"}, {BadVersion, "IP version is neither 4 nor 6"},
 	{BadHeaderLen, "IPv4 header length below 20 bytes"}, {BadTotalLen, "IPv4 total length below the header length"},
-	{BadHeaderSum, "IPv4 header checksum is wrong"}, {JumboRefused, "IPv6 jumbogram"},
+	{BadHeaderSum, "IPv4 header checksum is wrong"},
 }
 
 // HeaderError is returned by Parse. It is a shared value: compare Kind.
@@ -84,9 +83,8 @@ func (p *Packet) parse6(data []byte) error {
 		return headerError(Short)
 	}
 	n := int(binary.BigEndian.Uint16(data[4:]))
-	if n == 0 && data[6] == HopByHop && len(data) > 40 {
-		return headerError(JumboRefused)
-	}
+	// A payload length of 0 with hop-by-hop options means what is there; a
+	// jumbo payload option is for the router to refuse.
 	if n != 0 || data[6] != HopByHop {
 		if len(data) < 40+n {
 			return headerError(Short)

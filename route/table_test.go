@@ -103,7 +103,7 @@ func TestAddrType(t *testing.T) {
 		{"IPv6 own", "2001:db8:1::1", nil, Local},
 		{"IPv6 own on another interface", "2001:db8:1::1", wan, Unicast},
 		{"IPv6 group", "ff02::1", nil, Multicast},
-		{"IPv6 unspecified", "::", nil, Unreachable},
+		{"IPv6 unspecified", "::", nil, Unicast},
 		{"IPv6 anycast", "2001:db8:1::", nil, Anycast},
 		{"IPv6 unreachable", "2001:db8:66::1", nil, Unreachable},
 	} {

@@ -38,7 +38,7 @@ func (r *Router) TCPReset(t *hook.Traversal) {
 	if why != hook.NoReason {
 		return
 	}
-	n := r.reset(t, src, &res, 0, &reply4{})
+	n := r.reset(t, src, r.hopLimit(pk.Family, &res, false), 0, &reply4{})
 	n.pkt.Unsummed = pk.Family == packet.IPv4
 	attach(n, t)
 	if t.CT.Conn != nil && r.env.CT != nil {
@@ -72,7 +72,7 @@ func (r *Router) emitReset(t *hook.Traversal, n *passage, res *route.Result, mar
 }
 
 // reset makes the RST segment that answers t's.
-func (r *Router) reset(t *hook.Traversal, dst packet.Addr, res *route.Result, tos uint8, opt *reply4) *passage {
+func (r *Router) reset(t *hook.Traversal, dst packet.Addr, ttl, tos uint8, opt *reply4) *passage {
 	pk := t.Pkt
 	seg := pk.Payload()
 	head := 40
@@ -94,7 +94,7 @@ func (r *Router) reset(t *hook.Traversal, dst packet.Addr, res *route.Result, to
 		binary.BigEndian.PutUint32(h[8:], be32(seg[4:])+n)
 		h[13] |= packet.TCPAck
 	}
-	r.header(n, d, head, outHeader{src: pk.Dst(), dst: dst, proto: packet.TCP, tos: tos, ttl: r.hopLimit(pk.Family, res), opt: opt, fam: pk.Family})
+	r.header(n, d, head, outHeader{src: pk.Dst(), dst: dst, proto: packet.TCP, tos: tos, ttl: ttl, opt: opt, fam: pk.Family})
 	return n
 }
 
@@ -125,7 +125,7 @@ func (r *Router) refuseTCP(p *passage) {
 	if why != hook.NoReason {
 		return
 	}
-	n := r.reset(t, q.dst, &res, q.tos, &opt)
+	n := r.reset(t, q.dst, r.hopLimit(pk.Family, &res, four), q.tos, &opt)
 	n.pkt.Unsummed = !four
 	r.emitReset(t, n, &res, q.mark)
 }
@@ -185,9 +185,12 @@ func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
 			q.src = packet.Addr{}
 		}
 		q.anySource = true
-		// What came by lo is answered by the interface that has the address.
-		if q.near = t.In; q.src.IsZero() && !t.In.Loopback {
+		if q.near = t.In; q.src.IsZero() {
 			q.out = t.In
+			if t.In.Loopback {
+				// By the interface that has the address.
+				q.out = r.routes.Lookup(&route.Key{Family: f, Dst: pk.Dst()}).Out
+			}
 		}
 	}
 	if !r.limits.all(r, f, typ, code) {
@@ -205,7 +208,7 @@ func (r *Router) reply(p *passage, typ, code uint8, body []byte) {
 	d := r.alloc(head + len(body))
 	copy(d[head:], body)
 	d[head], d[head+1], d[head+2], d[head+3] = typ, code, 0, 0
-	r.header(n, d, head, outHeader{src: res.PrefSrc, dst: q.dst, proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res), id: true, opt: &opt, fam: f})
+	r.header(n, d, head, outHeader{src: res.PrefSrc, dst: q.dst, proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res, true), id: true, opt: &opt, fam: f})
 	n.pkt.Reassembled = inParts(len(d), head, res.PathMTU(), four)
 	n.own.Route, n.own.Mark = res, q.mark
 	if t.Trace.On() {

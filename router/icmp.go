@@ -109,7 +109,7 @@ func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
 	if four {
 		proto = packet.ICMP
 	}
-	r.header(n, d, head, outHeader{src: src, dst: q.dst, proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res), id: true, opt: &opt, fam: f})
+	r.header(n, d, head, outHeader{src: src, dst: q.dst, proto: proto, tos: q.tos, ttl: r.hopLimit(f, &res, true), id: true, opt: &opt, fam: f})
 	if !four || icmpIsError(typ) {
 		attach(n, t)
 	}
@@ -321,7 +321,12 @@ func (r *Router) header(n *passage, d []byte, head int, h outHeader) {
 }
 
 // hopLimit is the TTL or hop limit of the machine's own packets.
-func (r *Router) hopLimit(f packet.Family, res *route.Result) uint8 {
+// Those that a socket of the kernel's sends to many go no further than the
+// link; ownSocket says that this is one.
+func (r *Router) hopLimit(f packet.Family, res *route.Result, ownSocket bool) uint8 {
+	if ownSocket && res.Type == route.Multicast {
+		return 1
+	}
 	if f == packet.IPv4 {
 		return r.cfg.TTL
 	}

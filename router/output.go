@@ -63,11 +63,13 @@ func (r *Router) routeOut(f packet.Family, q *outQuery) (route.Result, hook.Reas
 	}
 	dev := res.Out
 	switch {
-	case res.Type == route.Local || res.Type == route.Anycast:
+	case res.Type == route.Local:
 		res.Out, res.MTU = r.lo, r.lo.MTU
 		if res.PrefSrc.IsZero() {
 			res.PrefSrc = dst
 		}
+	case res.Type == route.Anycast:
+		res.Out, res.MTU = r.lo, r.lo.MTU
 	case four && dst == route.Broadcast4():
 		res.Type, res.Gateway = route.Broadcast, packet.Addr{}
 	case group:

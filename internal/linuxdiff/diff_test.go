@@ -159,11 +159,11 @@ func TestOnlyWhatLinuxChoosesAtRandomIsHidden(t *testing.T) {
 }
 
 func TestASteeredPortStaysInRange(t *testing.T) {
-	s := &steer{wanted: [2][]uint16{{8080}, {80, 5000}}}
+	s := &steer{wanted: [2][]wanted{{{port: 8080}}, {{port: 80}, {port: 5000}}}}
 	if got := s.PortOffset(1024, 64512, true); got != 5000-1024 {
 		t.Errorf("offset %d, want that of port 5000", got)
 	}
-	if len(s.wanted[1]) != 1 || s.wanted[1][0] != 80 || len(s.wanted[0]) != 1 {
+	if len(s.wanted[1]) != 1 || s.wanted[1][0].port != 80 || len(s.wanted[0]) != 1 {
 		t.Errorf("left %v, want ports 8080 and 80", s.wanted)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"syscall"
 	"time"
 
@@ -156,7 +157,7 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		got := w.run(p, time.Now().UnixNano())
 		if d := packetDifference(p.Data, &res, &got, w.events, r.Reasons); d != nil {
 			d.Packet = rep.Packets - 1
-			rep.Walk = walkText(p, &got)
+			rep.Walk = walkText(p, &got) + "  kernel: " + strings.Join(res.Trace, " ") + "\n  kernel: " + eventText(res.Events) + "\n  weir:   " + eventText(w.events) + "\n"
 			rep.Diff = d
 			return rep, nil
 		}

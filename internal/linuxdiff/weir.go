@@ -67,6 +67,14 @@ func (s *subject) open(cfg engine.Config) error {
 		return fmt.Errorf("weir refuses the machine: %w", errors.Join(errs...))
 	}
 	s.m = m
+	s.steer.taken = func(t kernel.Tuple) bool {
+		k := conntrack.Tuple{Src: packet.AddrOf(t.Src), Dst: packet.AddrOf(t.Dst), SrcL4: t.SrcPort, DstL4: t.DstPort, Proto: t.Proto, Zone: t.Zone, L3: packet.IPv4}
+		if t.Src.Is6() {
+			k.L3 = packet.IPv6
+		}
+		c, _ := m.Conntrack().Lookup(&k, s.now)
+		return c != nil
+	}
 	m.Conntrack().OnEvent(func(e conntrack.Event) {
 		entry := entryOf(&e.Conn, e.Time)
 		if e.HasCounters {
@@ -210,7 +218,9 @@ func countersOf(c *[2]conntrack.Counter) [2]kernel.Counter {
 type steer struct {
 	// wanted are the ports and ids that the kernel chose for this packet's new
 	// connections, in order: of the destination, of the source.
-	wanted [2][]uint16
+	wanted [2][]wanted
+	// taken reports a tuple of weir's table.
+	taken func(t kernel.Tuple) bool
 	// more asks for new connections of which no event told; nil when it was
 	// asked already.
 	more  func() []kernel.Entry
@@ -223,6 +233,13 @@ type steer struct {
 
 // draw is a number that was taken at random.
 type draw struct{ value, lo, hi uint32 }
+
+// wanted is a port or id that the kernel chose, and the answer's tuple that it
+// stands in when it is searched.
+type wanted struct {
+	port   uint16
+	answer kernel.Tuple
+}
 
 // follow takes the kernel's choices from the events of a packet.
 func (s *steer) follow(events []kernel.Event) {
@@ -244,8 +261,11 @@ func (s *steer) want(e *kernel.Entry) {
 	if p := e.Orig.Proto; p == packet.ICMP || p == packet.ICMPv6 {
 		from = e.Reply.SrcPort // the id, of both sides
 	}
-	s.wanted[0] = append(s.wanted[0], to)
-	s.wanted[1] = append(s.wanted[1], from)
+	// The destination is searched while the source is what it was.
+	first := e.Reply
+	first.Dst, first.DstPort = e.Orig.Src, e.Orig.SrcPort
+	s.wanted[0] = append(s.wanted[0], wanted{to, first})
+	s.wanted[1] = append(s.wanted[1], wanted{from, e.Reply})
 }
 
 // Uint32 implements hook.Rand.
@@ -271,11 +291,17 @@ func (s *steer) portOffset(lo, size uint32, source bool) uint32 {
 		}
 		s.more = nil
 	}
-	for i, p := range *side {
-		if uint32(p) >= lo && uint32(p)-lo < size {
-			*side = append((*side)[:i:i], (*side)[i+1:]...)
-			return uint32(p) - lo
+	for i, w := range *side {
+		at := uint32(w.port) - lo
+		if uint32(w.port) < lo || at >= size {
+			continue
 		}
+		*side = append((*side)[:i:i], (*side)[i+1:]...)
+		if size < 16 && s.taken != nil && s.taken(w.answer) {
+			// None was free: this is where the search gave up.
+			return (at + 1) % size
+		}
+		return at
 	}
 	s.guessed = true
 	return s.spare.PortOffset(lo, size, source)

@@ -1,7 +1,10 @@
 package match
 
 import (
+	"encoding/binary"
+
 	"weir/hook"
+	"weir/packet"
 	"weir/xtables"
 	"weir/xtables/args"
 )
@@ -31,12 +34,21 @@ func parseLength(_ *xtables.Context, given []xtables.Given) (xtables.Match, erro
 }
 
 func (m *lengthMatch) Match(t *hook.Traversal) bool {
-	n := t.Pkt.Len()
+	n := stated(t.Pkt)
 	return (n >= m.min && n <= m.max) != m.not
 }
 
 func (m *lengthMatch) Explain(t *hook.Traversal) string {
-	return "length is " + dec(uint64(t.Pkt.Len()))
+	return "length is " + dec(uint64(stated(t.Pkt)))
+}
+
+// stated is the length that the IP header gives, which may be 0 for a payload
+// behind IPv6 hop-by-hop options.
+func stated(p *packet.Packet) int {
+	if p.Family == packet.IPv6 {
+		return 40 + int(binary.BigEndian.Uint16(p.Data[4:]))
+	}
+	return p.Len()
 }
 
 func (m *lengthMatch) AppendArgs(b []byte) []byte {
