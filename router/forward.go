@@ -35,7 +35,8 @@ func (r *Router) forward(p *passage) Fate {
 	}
 	t.Out = t.Route.Out
 	mtu := r.mtu(t, true)
-	if tooBig(pk, mtu) {
+	// The machine's own messages may be cut anywhere (Linux: ignore_df).
+	if tooBig(pk, mtu) && (four || !p.made) {
 		if four {
 			r.ICMPError(t, icmpDestUnreach, icmpFragNeeded, uint32(mtu))
 		} else {
