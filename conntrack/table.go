@@ -119,14 +119,18 @@ func (tb *Table) find(t *Tuple, h uint64, allow dirs) (best *Conn, dir Dir) {
 			if !c.equal(r.dir(), t) {
 				continue
 			}
+			d := r.dir()
+			if allow&onlyReply != 0 {
+				d = c.found(d)
+			}
 			if tb.apart == 0 {
-				return c, c.found(r.dir())
+				return c, d
 			}
 			// A connection with two zones may have the tuple that another
 			// has in the other direction. Linux's chains begin with the
 			// latest.
 			if best == nil || best.Seq < c.Seq {
-				best, dir = c, c.found(r.dir())
+				best, dir = c, d
 			}
 		}
 	}

@@ -39,7 +39,7 @@ func (q *Queue) Add(p *packet.Packet, u User, zone uint16, in *iface.Iface, now 
 		if f, ok = read6(p.Data); !ok {
 			return PassedOn, NoCause
 		}
-		if f.off == 0 && f.more && chainCut(p.Data) {
+		if f.off == 0 && chainCut(p.Data) {
 			if u == Deliver {
 				return Dropped, HeadersSplit
 			}

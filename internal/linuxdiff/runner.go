@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/engine"
+	"weir/hook"
 	"weir/internal/gen"
 	"weir/internal/kernel"
 	"weir/internal/wire"
@@ -126,9 +127,11 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 	if err != nil {
 		return rep, err
 	}
-	told := false // of path MTUs, which Linux does not forget when asked
+	// used: Linux remembers, and does not forget when asked, path MTUs that it
+	// was told of and how often whom it refused a route.
+	used := false
 	defer func() {
-		if told {
+		if used {
 			r.Close()
 		}
 	}()
@@ -147,7 +150,6 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 			return rep, fmt.Errorf("seed %d: packet %d: %w", c.Seed, rep.Packets, err)
 		}
 		observe(res.Out)
-		told = told || tellsMTU(p.Data)
 		rep.Packets++
 		if res.Refused != nil && !errors.Is(res.Refused, syscall.EPERM) && len(res.Trace) == 0 && len(res.Out) == 0 {
 			continue // the socket refused it, no hook saw it
@@ -155,6 +157,7 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		w.steer.follow(res.Events)
 		w.steer.more = func() []kernel.Entry { return r.newcomers(w) }
 		got := w.run(p, time.Now().UnixNano())
+		used = used || tellsMTU(p.Data) || got.Reason == hook.ReasonNoRoute || got.Reason == hook.ReasonProhibited
 		if d := packetDifference(p.Data, &res, &got, w.events, r.Reasons); d != nil {
 			d.Packet = rep.Packets - 1
 			rep.Walk = walkText(p, &got) + "  kernel: " + strings.Join(res.Trace, " ") + "\n  kernel: " + eventText(res.Events) + "\n  weir:   " + eventText(w.events) + "\n"

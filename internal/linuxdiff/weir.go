@@ -37,6 +37,8 @@ func newSubject(c *gen.Case) (*subject, error) {
 	for k, v := range map[string]string{
 		"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1",
 		"net.netfilter.nf_conntrack_acct": "1",
+		// Settings of the whole Linux, not of a namespace; in ticks.
+		"net.ipv4.route.error_cost": "250", "net.ipv4.route.error_burst": "1250",
 	} {
 		if _, ok := cfg.Sysctl[k]; !ok {
 			cfg.Sysctl[k] = v
