@@ -140,7 +140,7 @@ func (r *Router) deliver6(p *passage) Fate {
 	for {
 		d := t.Pkt.Data
 		switch proto {
-		case packet.HopByHop, packet.DestOpts, packet.Routing:
+		case packet.DestOpts, packet.Routing:
 			if off+8 > len(d) || off+(int(d[off+1])+1)*8 > len(d) {
 				return Delivered
 			}
@@ -216,10 +216,7 @@ func (r *Router) routing6(p *passage, off int) bool {
 func (r *Router) gather6(p *passage, off int) (Fate, bool) {
 	t := p.t
 	d := t.Pkt.Data
-	if off+8 > len(d) {
-		return Delivered, true
-	}
-	if d[4]|d[5] == 0 {
+	if off+8 > len(d) || d[4]|d[5] == 0 {
 		r.ICMPError(t, icmp6Parameter, icmp6BadField, uint32(off))
 		return Delivered, true
 	}

@@ -219,8 +219,8 @@ func (r *Router) Defrag(t *hook.Traversal) hook.Verdict {
 	if t.CT.Conn != nil || t.CT.Untracked() {
 		return hook.Accept
 	}
-	if pk := t.Pkt; pk.Family == packet.IPv6 && len(pk.Data) > 40 && (pk.FragHdr != 0 && pk.FragHdr+8 > len(pk.Data) || pk.L4 < 0 && pk.FragHdr == 0 && pk.Proto == packet.Fragment) {
-		return t.Drop(hook.ReasonFragBad) // the fragment header is cut off
+	if t.Pkt.Family == packet.IPv6 && headerCut(t.Pkt) {
+		return t.Drop(hook.ReasonFragBad)
 	}
 	if t.Pkt.Family == packet.IPv4 && t.Pkt.FragOff == 0 && !t.Pkt.More || t.Pkt.Family == packet.IPv6 && t.Pkt.FragHdr == 0 {
 		return hook.Accept
@@ -243,6 +243,30 @@ func (r *Router) Defrag(t *hook.Traversal) hook.Verdict {
 		return hook.Stolen
 	}
 	return hook.Drop
+}
+
+// headerCut reports a fragment header that is cut off. Linux lets one pass of
+// which enough is there to see that nothing can follow it, and one that begins
+// behind the packet's end. Linux: nf_ct_frag6_gather, find_prev_fhdr.
+func headerCut(pk *packet.Packet) bool {
+	d := pk.Data
+	next, off := d[6], 40
+	for next != packet.Fragment {
+		if off+2 > len(d) {
+			return false
+		}
+		n := (int(d[off+1]) + 1) * 8
+		switch next {
+		case packet.HopByHop, packet.Routing, packet.DestOpts:
+		case packet.AH:
+			n = (int(d[off+1]) + 2) * 4
+		default:
+			return false
+		}
+		next = d[off]
+		off += n
+	}
+	return len(d) > 40 && off <= len(d) && off+8 > len(d) && pk.L4 < 0
 }
 
 // gather files a fragment; done tells that the packet ends here.
