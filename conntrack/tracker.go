@@ -71,9 +71,11 @@ func (v *visit) badChecksum() bool {
 	}
 	switch v.p.Proto {
 	case packet.UDP:
-		v.p.Summed = v.b[6]|v.b[7] != 0
+		if v.b[6]|v.b[7] != 0 {
+			v.p.SetSummed()
+		}
 	case packet.TCP, packet.ICMP, packet.ICMPv6:
-		v.p.Summed = true
+		v.p.SetSummed()
 	}
 	return false
 }

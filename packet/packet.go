@@ -73,10 +73,10 @@ type Packet struct {
 	// made of; nil for a packet that arrived whole.
 	Reassembled *Geometry
 	// Summed says that the checksum of layer 4 was found right on the way in
-	// (Linux: csum_valid, set by __skb_checksum_complete). Stale says that the
-	// IPv6 header changed since, which Linux's sum over the whole packet does
-	// not follow.
-	Summed, Stale bool
+	// (Linux: csum_valid, set by __skb_checksum_complete). SetSummed sets it.
+	Summed bool
+	// head is what the sum then had of the header fields that change.
+	head uint16
 	// Unsummed says that the TCP checksum is still to be filled in: who looks
 	// into the packet sees the pseudo header's sum. Data has the final one all
 	// the same (Linux: CHECKSUM_PARTIAL).
@@ -118,6 +118,23 @@ func (p *Packet) Pull(n int) {
 			g.Parts = append(g.Parts[:1], g.Parts[2:]...)
 		}
 	}
+}
+
+// SetSummed notes that the checksum of layer 4 is right.
+func (p *Packet) SetSummed() {
+	p.Summed, p.head = true, p.fields()
+}
+
+// Stale says that the IPv6 header changed since SetSummed, which Linux's sum
+// over the whole packet does not follow. That of IPv4 sums up by itself.
+func (p *Packet) Stale() bool { return p.Summed && p.head != p.fields() }
+
+// fields sums up traffic class and hop limit with what shares their words.
+func (p *Packet) fields() uint16 {
+	if p.Family == IPv4 {
+		return 0
+	}
+	return Fold(Sum(p.Data[:2], Sum(p.Data[6:8], 0)))
 }
 
 // Src is the source address.

@@ -34,7 +34,6 @@ func (p *Packet) SetTTL(v uint8) {
 		return
 	}
 	p.Data[7] = v
-	p.Stale = p.Summed
 }
 
 // SetTOS writes the IPv4 TOS byte or the IPv6 traffic class.
@@ -45,7 +44,6 @@ func (p *Packet) SetTOS(v uint8) {
 	}
 	p.Data[0] = p.Data[0]&0xf0 | v>>4
 	p.Data[1] = p.Data[1]&0x0f | v<<4
-	p.Stale = p.Summed
 }
 
 // SetSrc writes the source address. Layer-4 checksums are the caller's.

@@ -53,7 +53,7 @@ func (r *Router) TCPReset(t *hook.Traversal) {
 // (CHECKSUM_COMPLETE, which forwarding throws away).
 func summedUp(t *hook.Traversal) bool {
 	pk := t.Pkt
-	if t.Point == hook.Input && pk.Summed && !pk.Stale {
+	if t.Point == hook.Input && pk.Summed && !pk.Stale() {
 		return true
 	}
 	return pk.L4ChecksumOK() && (pk.Family == packet.IPv6 || packet.Fold(packet.Sum(pk.Data[:pk.HeaderLen()], 0)) == 0xffff)

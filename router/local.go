@@ -163,7 +163,7 @@ func (r *Router) takeUDP(p *passage, proto uint8, m []byte) {
 			return
 		}
 		udpLen = n
-		if !udpSumOK(t.Pkt, m[:n]) || t.Pkt.Stale && n > shortSum {
+		if !udpSumOK(t.Pkt, m[:n]) || t.Pkt.Stale() && n > shortSum {
 			return
 		}
 	} else if !t.Pkt.L4ChecksumOK() {

@@ -248,7 +248,7 @@ func (s *steer) follow(events []kernel.Event) {
 	s.wanted[0], s.wanted[1] = s.wanted[0][:0], s.wanted[1][:0]
 	for _, e := range events {
 		if e.Type == kernel.ExpectNew {
-			s.wanted[0] = append(s.wanted[0], e.Expect.Tuple.DstPort)
+			s.wanted[0] = append(s.wanted[0], wanted{port: e.Expect.Tuple.DstPort})
 			continue
 		}
 		if e.Type != kernel.EventNew {
