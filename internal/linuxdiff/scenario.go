@@ -293,7 +293,7 @@ func (s *scene) play() (string, *Difference, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	differ(n, sameStats(before, after, s.w.m.Conntrack().Stats(), s.w.steer.asked))
+	differ(n, sameStats(before, after, s.w.m.Conntrack().Stats(), s.w.steer))
 	if err := s.tables(func(d *Difference) { differ(n, d) }); err != nil {
 		return "", nil, err
 	}
