@@ -46,7 +46,7 @@ const (
 	Delivered Verdict = "local"
 	Sent      Verdict = "output"
 	Dropped   Verdict = "drop"
-	Held      Verdict = "held" // a fragment that waits, or a packet in a queue
+	Held      Verdict = "held" // a fragment that waits
 )
 
 // Output is a packet that leaves the machine.
@@ -187,7 +187,7 @@ func (m *Machine) finish(f router.Fate) Result {
 		res.Verdict = Delivered
 	case router.Sent:
 		res.Verdict = Sent
-	case router.Held, router.Queued:
+	case router.Held:
 		res.Verdict = Held
 	default:
 		res.Verdict = Dropped

@@ -44,7 +44,8 @@ func (p *Pipeline) With(e Entry) *Pipeline {
 func (p *Pipeline) At(pt Point) []Entry { return p.at[pt] }
 
 // Run passes a packet through the functions of a point and returns Accept,
-// Drop, Stolen or Queue. A drop without a reason gets ReasonUser, since every
+// Drop or Stolen. Nobody listens to a queue: a packet for one goes on to the next
+// function if it may bypass, else it is dropped (Linux: nf_queue). A drop without a reason gets ReasonUser, since every
 // function of the engine gives its own.
 func (p *Pipeline) Run(pt Point, t *Traversal) Verdict {
 	t.Point = pt
@@ -58,6 +59,12 @@ func (p *Pipeline) Run(pt Point, t *Traversal) Verdict {
 		case Accept:
 		case Stop:
 			return Accept
+		case Queue:
+			if !t.QueueBypass {
+				t.Why = ReasonQueue
+				return Drop
+			}
+			t.QueueBypass = false
 		case Drop:
 			if t.Why == NoReason {
 				t.Why = ReasonUser

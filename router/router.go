@@ -19,7 +19,6 @@ const (
 	Delivered      // for this machine, which took, answered or refused it
 	Sent           // of this machine, and left
 	Held           // a fragment that waits, or a packet that a hook function kept
-	Queued         // to a listener outside
 
 	looped // internal: on its way through lo
 )
@@ -261,8 +260,6 @@ func (r *Router) run(pt hook.Point, p *passage) (fate Fate, done bool) {
 		return 0, false
 	case hook.Stolen:
 		return Held, true
-	case hook.Queue:
-		return Queued, true
 	}
 	return Dropped, true
 }
