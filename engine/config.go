@@ -126,7 +126,10 @@ func ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
 }
 
 // SetRules swaps the rule set of its family whole, between packets. The
-// machine owns it from then on; connections stay.
+// machine owns it from then on; connections stay, and so does the state of
+// rules that both sets have (limit, quota, connlimit, statistic) and of what has
+// a name (hashlimit, recent). A rule set of ParseRules, which may come from
+// another goroutine, is swapped in without looking at its rules one by one.
 func (m *Machine) SetRules(rs *xtables.Ruleset) []error {
 	if errs := rs.Bind(&m.shared); len(errs) > 0 {
 		return errs
@@ -139,6 +142,7 @@ func (m *Machine) SetRules(rs *xtables.Ruleset) []error {
 	if rs.Family == packet.IPv6 {
 		s = &m.sides[1]
 	}
+	rs.Keep(s.rules)
 	// Once switched on by a rule, tracking stays, since connections may live.
 	tracked := s.tracked || rs.NeedsConntrack()
 	*s = side{

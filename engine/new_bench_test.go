@@ -7,10 +7,12 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"weir/iface"
 	"weir/packet"
 	"weir/route"
+	"weir/xtables"
 )
 
 // mixedRules is a gateway with n rules before those that accept: addresses,
@@ -174,4 +176,50 @@ func BenchmarkLoadRules(b *testing.B) {
 			b.Fatal(errs[0])
 		}
 	}
+}
+
+// BenchmarkSwapRules replaces 100,000 rules while packets of established
+// connections flow, and says how long the longest swap held them up.
+func BenchmarkSwapRules(b *testing.B) {
+	text := []byte(mixedRules(100_000))
+	m := bigGateway(b, string(text), 1000, false)
+	lan := m.Ifaces().Name("lan0")
+	all := newPackets(1000)
+	sets := make(chan *xtables.Ruleset)
+	stop := make(chan bool)
+	go func() {
+		for {
+			rs, _ := ParseRules(packet.IPv4, Text{"rules", text})
+			select {
+			case sets <- rs:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	buf := make([]byte, 64)
+	longest, packets := time.Duration(0), 0
+	for b.Loop() {
+		for swapped := false; !swapped; {
+			for i := range 1000 {
+				copy(buf, all[i*64:])
+				if r := m.Receive(lan, packet.Link{}, buf, 1e18); len(r.Out) != 1 {
+					b.Fatalf("%s %s", r.Verdict, r.Reason)
+				}
+				packets++
+			}
+			select {
+			case rs := <-sets:
+				at := time.Now()
+				if errs := m.SetRules(rs); len(errs) > 0 {
+					b.Fatal(errs)
+				}
+				longest, swapped = max(longest, time.Since(at)), true
+			default:
+			}
+		}
+	}
+	close(stop)
+	b.ReportMetric(float64(longest.Nanoseconds()), "ns/longest-swap")
+	b.ReportMetric(float64(packets)/float64(b.N), "packets/swap")
 }

@@ -118,6 +118,12 @@ type Ruleset struct {
 	Family packet.Family
 	// Tables is in the order of TableNames.
 	Tables []*Table
+
+	// What prepare finds.
+	prepared bool
+	tracks   bool
+	binders  []placed
+	keepers  map[spot]*Rule
 }
 
 // Table finds a table by name; nil if it was not loaded. A nil Ruleset has none.
@@ -133,8 +139,10 @@ func (rs *Ruleset) Table(name string) *Table {
 	return nil
 }
 
-// Compile makes the tables fast to walk; see Table.Compile.
+// Compile makes the tables fast to walk, see Table.Compile, and the rule set
+// ready to be put to use at once.
 func (rs *Ruleset) Compile(all bool) {
+	rs.prepare()
 	for _, t := range rs.Tables {
 		t.Compile(all)
 	}
@@ -154,22 +162,8 @@ func (rs *Ruleset) NeedsConntrack() bool {
 	if rs == nil {
 		return false
 	}
-	for _, t := range rs.Tables {
-		for _, r := range t.rules {
-			if r == nil {
-				continue
-			}
-			if r.Target.needsConntrack() {
-				return true
-			}
-			for i := range r.Matches {
-				if r.Matches[i].Ext.NeedsConntrack {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	rs.prepare()
+	return rs.tracks
 }
 
 func (t *RuleTarget) needsConntrack() bool {
@@ -185,24 +179,10 @@ func (rs *Ruleset) Bind(s *Shared) (errs []error) {
 	if rs == nil {
 		return nil
 	}
-	bind := func(x any, pos Pos) {
-		if b, ok := x.(Binder); ok {
-			if err := b.Bind(s); err != nil {
-				errs = append(errs, At(pos, err))
-			}
-		}
-	}
-	for _, t := range rs.Tables {
-		for _, r := range t.rules {
-			if r == nil {
-				continue
-			}
-			for i := range r.Matches {
-				bind(r.Matches[i].Match, r.Matches[i].Pos)
-			}
-			if r.Target.Target != nil {
-				bind(r.Target.Target, r.Target.Pos)
-			}
+	rs.prepare()
+	for _, x := range rs.binders {
+		if err := x.b.Bind(s); err != nil {
+			errs = append(errs, At(x.pos, err))
 		}
 	}
 	return errs

@@ -196,3 +196,10 @@ func (l *connList) sweep(t *hook.Traversal, own *conntrack.Tuple, tick int64) (f
 	}
 	return found
 }
+
+// Keep goes on with the connections that were counted.
+func (m *connlimitMatch) Keep(before xtables.Match) {
+	if o, ok := before.(*connlimitMatch); ok {
+		m.lists = o.lists
+	}
+}

@@ -165,3 +165,10 @@ func appendRate(b []byte, period uint32) []byte {
 	b = append(b, '/')
 	return append(b, units[i-1].name...)
 }
+
+// Keep goes on with the credit that is left.
+func (m *limitMatch) Keep(before xtables.Match) {
+	if o, ok := before.(*limitMatch); ok {
+		m.credit, m.prev, m.ran = o.credit, o.prev, o.ran
+	}
+}

@@ -14,7 +14,7 @@ func Quota() xtables.MatchExt {
 		Name: "quota", Families: xtables.Both,
 		Options: []xtables.Option{{Name: "quota", Args: xtables.OneArg}},
 		Parse:   parseQuota,
-		Doc:     "yes; loading the rules starts it anew, as in iptables-legacy",
+		Doc:     "all options",
 	}
 }
 
@@ -46,4 +46,11 @@ func (m *quotaMatch) Explain(*hook.Traversal) string { return dec(m.left) + " by
 
 func (m *quotaMatch) AppendArgs(b []byte) []byte {
 	return args.Dec(args.Name(b, m.not, "quota"), m.quota)
+}
+
+// Keep goes on with the bytes that are left.
+func (m *quotaMatch) Keep(before xtables.Match) {
+	if o, ok := before.(*quotaMatch); ok {
+		m.left = o.left
+	}
 }

@@ -123,3 +123,10 @@ func (m *statisticMatch) AppendArgs(b []byte) []byte {
 	b = args.Dec(b, uint64(m.last)+1)
 	return args.Dec(args.Name(b, false, "packet"), uint64(m.packet))
 }
+
+// Keep goes on counting.
+func (m *statisticMatch) Keep(before xtables.Match) {
+	if o, ok := before.(*statisticMatch); ok {
+		m.count, m.countThen, m.drawn = o.count, o.countThen, o.drawn
+	}
+}
