@@ -17,9 +17,17 @@ type weirSubject struct {
 	m     *engine.Machine
 	ifs   [2]*iface.Iface // by the way of what arrives there
 	batch []Packet
+	alone bool // one packet at a time
+	in    []engine.Arrival
+	done  []engine.Result
 }
 
-func (s *weirSubject) Variants() []string { return []string{"weir"} }
+// together is how many packets weir is handed at once.
+const together = 64
+
+const weirAlone = "weir, one at a time"
+
+func (s *weirSubject) Variants() []string { return []string{"weir", weirAlone} }
 func (s *weirSubject) Translates() bool   { return true }
 
 func (s *weirSubject) Open(conns int, rules []Rule) error {
@@ -56,16 +64,32 @@ func (s *weirSubject) Push(w Way, b []byte, now int64) []byte {
 	return r.Out[0].Data
 }
 
-func (s *weirSubject) Stage(_ string, batch []Packet) { s.batch = batch }
+func (s *weirSubject) Stage(variant string, batch []Packet) {
+	s.batch, s.alone = batch, variant == weirAlone
+	s.in = s.in[:0]
+	for _, p := range batch {
+		s.in = append(s.in, engine.Arrival{In: s.ifs[p.Way], Data: p.Data})
+	}
+}
 
 func (s *weirSubject) Run(now, step int64) (left int) {
-	for i := range s.batch {
-		p := &s.batch[i]
-		r := s.m.Receive(s.ifs[p.Way], packet.Link{}, p.Data, now)
-		if len(r.Out) == 1 {
-			left++
+	if s.alone {
+		for i := range s.in {
+			p := &s.in[i]
+			r := s.m.Receive(p.In, packet.Link{}, p.Data, now)
+			left += len(r.Out)
+			now += step
 		}
-		now += step
+		return left
+	}
+	for in := s.in; len(in) > 0; {
+		n := min(together, len(in))
+		s.done = s.m.ReceiveBatch(in[:n], now, s.done)
+		for i := range s.done {
+			left += len(s.done[i].Out)
+		}
+		in = in[n:]
+		now += int64(n) * step
 	}
 	return left
 }

@@ -48,10 +48,7 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 		tb.stats.InsertFailed++
 		return refuse(CauseDying)
 	}
-	// NAT may have changed the reply; the original tuple's hash is known, but
-	// only half of it.
 	ho, hr := tb.hash(&c.Tuple[Original]), tb.hash(&c.Tuple[Reply])
-	c.hash[Reply] = uint32(hr)
 	if tb.crowded(uint32(ho)) || tb.crowded(uint32(hr)) {
 		tb.say(whyChain)
 		tb.stats.ChainTooLong++
@@ -73,6 +70,7 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 	}
 	tb.index.insert(tb, ho, makeRef(c.index, Original))
 	tb.index.insert(tb, hr, makeRef(c.index, Reply))
+	tb.publish()
 	c.Status |= Confirmed
 	if c.ext != 0 && tb.Helper(c) != 0 {
 		c.note(EventBitHelper)
@@ -130,6 +128,7 @@ func (tb *Table) clash(ref *Ref, other *Conn, p *packet.Packet, hr uint64, now i
 	c.Status |= FixedTimeout | NATClash | Confirmed
 	tb.start(c, now)
 	tb.index.insert(tb, hr, makeRef(c.index, Reply))
+	tb.publish()
 	tb.stats.ClashResolve++
 	return pass()
 }

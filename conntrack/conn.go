@@ -12,18 +12,39 @@ type ID uint64
 //
 // Fields are read by everyone above this package; they are written through
 // the Table only, except where a method says otherwise.
+//
+// What every packet of an established connection needs stands in front, so
+// that it costs two cache lines, three with the state of TCP.
 type Conn struct {
+	// lock is who may touch the record while workers run; see lock.go. It
+	// stays first: a slot is cleared from behind it on.
+	lock uint32
+
+	Status Status
+
 	// Tuple is what the connection looks like on the wire in each
 	// direction. NAT changes Tuple[Reply] before confirmation and nothing
 	// else, ever.
 	Tuple [2]Tuple
 
-	Status Status
-	Mark   uint32
-
 	// deadline is relative (ns) until confirmation, then absolute on the
 	// packet clock (ns since the Unix epoch).
 	deadline int64
+
+	// Path is a note of the engine for each direction: what became of the
+	// packets before. 0 is none. It means nothing to this package.
+	Path [2]uint32
+
+	Mark uint32
+	// ext is the slot of what few connections have, 0 is none.
+	ext uint32
+
+	pending   EventMask // events of this packet, sent when it reaches confirm
+	eventMask EventMask // events that someone wants; 0: none are cached
+	flags     connFlags
+	policy    uint8 // timeout policy, index+1 in Table.policies; 0 is none
+
+	proto protoState
 
 	// Seq counts connections as they were created, from 1: the order of
 	// listings and the id that conntrack -o id prints.
@@ -40,23 +61,6 @@ type Conn struct {
 	// MasqIf is the index of the interface by which a masqueraded
 	// connection left first, 0 if it is not masqueraded.
 	MasqIf uint32
-	// ext is the slot of what few connections have, 0 is none.
-	ext uint32
-
-	// hash is the low half of the keyed hash of each tuple. The one of the
-	// reply is valid once confirmed.
-	hash [2]uint32
-
-	// Path is a note of the engine for each direction: what became of the
-	// packets before. 0 is none. It means nothing to this package.
-	Path [2]uint32
-
-	pending   EventMask // events of this packet, sent when it reaches confirm
-	eventMask EventMask // events that someone wants; 0: none are cached
-	flags     connFlags
-	policy    uint8 // timeout policy, index+1 in Table.policies; 0 is none
-
-	proto protoState
 }
 
 // connFlags are properties that Linux keeps elsewhere than in the status.

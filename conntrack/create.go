@@ -16,7 +16,6 @@ func (tb *Table) create(orig, reply *Tuple, hash uint32, tmpl *Template, now int
 	if orig.Zone != reply.Zone {
 		tb.apart++
 	}
-	c.hash[Original] = hash
 	c.Seq = tb.seq
 	c.flags = live
 	c.policy = tb.policyFor(tmpl, orig)
@@ -34,6 +33,7 @@ func (tb *Table) create(orig, reply *Tuple, hash uint32, tmpl *Template, now int
 	if c.ext != 0 {
 		tb.extOf(c).expMask = tb.expectMask(tmpl)
 	}
+	tb.publish()
 	return c
 }
 

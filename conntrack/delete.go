@@ -35,9 +35,9 @@ func (tb *Table) Kill(c *Conn, now int64) bool {
 // unlink takes a confirmed connection's tuples out of the index.
 func (tb *Table) unlink(c *Conn) {
 	if c.Status&NATClash == 0 {
-		tb.index.remove(c.hash[Original], makeRef(c.index, Original))
+		tb.index.remove(tb.hash(&c.Tuple[Original]), makeRef(c.index, Original))
 	}
-	tb.index.remove(c.hash[Reply], makeRef(c.index, Reply))
+	tb.index.remove(tb.hash(&c.Tuple[Reply]), makeRef(c.index, Reply))
 }
 
 // killAcct counts the packet and kills. Linux: nf_ct_kill_acct.

@@ -1,11 +1,8 @@
 package conntrack
 
 import (
-	"encoding/binary"
 	"math/bits"
-
-	"weir/internal/siphash"
-	"weir/packet"
+	"sync/atomic"
 )
 
 // The index finds a connection by the tuple of either direction. It is a
@@ -14,11 +11,16 @@ import (
 // entries; each entry is a connection's slot with the direction in the lowest
 // bit, beside 16 further bits of the hash that spare most looks at
 // connections that are not meant. Buckets that run over are chained.
+//
+// One goroutine at a time changes the index. Workers read it meanwhile, with
+// atomic loads and without a lock: what they find they check in the record
+// itself, and what they miss they look up again under the machine's lock.
 type index struct {
 	chunks  []*[chunkBuckets]bucket
 	buckets uint32 // in use
 	mask    uint32 // 2^k-1, where 2^k <= buckets < 2^(k+1)
 	entries int
+	shared  bool // workers read too
 
 	over     []*[chunkBuckets]bucket // overflow buckets, numbered from 1
 	overUsed uint32                  // handed out so far
@@ -33,11 +35,13 @@ const (
 	fill = 6
 )
 
-// bucket is 64 bytes. Entries fill it from the front without holes.
+// bucket is 64 bytes. Entries fill it from the front without holes; tags are
+// four to a word, the first in its lowest bits.
 type bucket struct {
-	tag  [bucketSlots]uint16
-	ref  [bucketSlots]entryRef
-	next uint32 // overflow bucket, 0 is none
+	tags  [2]uint64
+	tags2 uint32
+	next  uint32 // overflow bucket, 0 is none
+	ref   [bucketSlots]entryRef
 }
 
 // entryRef is slot<<1 | direction; slot 0 is never used, so 0 is empty.
@@ -54,28 +58,89 @@ func newIndex() index {
 	}
 }
 
-// hash is the keyed hash of a tuple. Addresses of IPv4 fit one word, which
-// the family in the last word keeps apart from IPv6.
-func (tb *Table) hash(t *Tuple) uint64 {
-	last := uint64(t.SrcL4) | uint64(t.DstL4)<<16 | uint64(t.Zone)<<32 | uint64(t.Proto)<<48 | uint64(t.L3)<<56
-	le := binary.LittleEndian
-	if t.L3 == packet.IPv4 {
-		return siphash.Sum2(&tb.key, le.Uint64(t.Src[:])|le.Uint64(t.Dst[:])<<32, last)
-	}
-	return siphash.Sum5(&tb.key, le.Uint64(t.Src[:]), le.Uint64(t.Src[8:]), le.Uint64(t.Dst[:]), le.Uint64(t.Dst[8:]), last)
-}
-
 // tagOf is the part of the hash that stands in the bucket.
 func tagOf(h uint64) uint16 { return uint16(h >> 48) }
 
-// home is the first bucket of a hash.
-func (ix *index) home(h uint32) *bucket {
-	b := h & (ix.mask<<1 | 1)
-	if b >= ix.buckets {
-		b &= ix.mask
-	}
-	return ix.at(b)
+const (
+	laneOnes = 0x0001_0001_0001_0001
+	laneTops = 0x8000_8000_8000_8000
+)
+
+// lanes marks the top bit of each 16-bit lane of w that holds the tag. A lane
+// behind one that does may be marked wrongly.
+func lanes(w, spread uint64) uint64 {
+	x := w ^ spread
+	return (x - laneOnes) &^ x & laneTops
 }
+
+// tag is the tag of an entry.
+func (b *bucket) tag(i int) uint16 {
+	if i >= 8 {
+		return uint16(b.tags2 >> (i % 4 * 16))
+	}
+	return uint16(b.tags[i/4] >> (i % 4 * 16))
+}
+
+// set writes an entry, for workers to see or not at all.
+func (ix *index) set(b *bucket, i int, tag uint16, r entryRef) {
+	at := i % 4 * 16
+	if i >= 8 {
+		w := b.tags2&^(0xffff<<at) | uint32(tag)<<at
+		if ix.shared {
+			atomic.StoreUint32(&b.tags2, w)
+		} else {
+			b.tags2 = w
+		}
+	} else {
+		w := b.tags[i/4]&^(0xffff<<at) | uint64(tag)<<at
+		if ix.shared {
+			atomic.StoreUint64(&b.tags[i/4], w)
+		} else {
+			b.tags[i/4] = w
+		}
+	}
+	if ix.shared {
+		atomic.StoreUint32((*uint32)(&b.ref[i]), uint32(r))
+	} else {
+		b.ref[i] = r
+	}
+}
+
+// setNext chains an overflow bucket.
+func (ix *index) setNext(b *bucket, n uint32) {
+	if ix.shared {
+		atomic.StoreUint32(&b.next, n)
+	} else {
+		b.next = n
+	}
+}
+
+// clear empties a bucket.
+func (ix *index) clear(b *bucket) {
+	if !ix.shared {
+		*b = bucket{}
+		return
+	}
+	for i := range b.ref {
+		atomic.StoreUint32((*uint32)(&b.ref[i]), 0)
+	}
+	atomic.StoreUint64(&b.tags[0], 0)
+	atomic.StoreUint64(&b.tags[1], 0)
+	atomic.StoreUint32(&b.tags2, 0)
+	atomic.StoreUint32(&b.next, 0)
+}
+
+// homeOf is the number of the first bucket of a hash in an index of so many.
+func homeOf(h, buckets, mask uint32) uint32 {
+	b := h & (mask<<1 | 1)
+	if b >= buckets {
+		b &= mask
+	}
+	return b
+}
+
+// home is the first bucket of a hash.
+func (ix *index) home(h uint32) *bucket { return ix.at(homeOf(h, ix.buckets, ix.mask)) }
 
 func (ix *index) at(b uint32) *bucket { return &ix.chunks[b/chunkBuckets][b%chunkBuckets] }
 
@@ -105,14 +170,13 @@ func (ix *index) put(b *bucket, tag uint16, r entryRef) {
 	}
 	for i := range b.ref {
 		if b.ref[i] == 0 {
-			b.tag[i], b.ref[i] = tag, r
+			ix.set(b, i, tag, r)
 			return
 		}
 	}
 	n := ix.newOver()
-	b.next = n
-	o := ix.overAt(n)
-	o.tag[0], o.ref[0] = tag, r
+	ix.set(ix.overAt(n), 0, tag, r)
+	ix.setNext(b, n)
 }
 
 // newOver takes an empty overflow bucket.
@@ -120,7 +184,7 @@ func (ix *index) newOver() uint32 {
 	if n := ix.overFree; n != 0 {
 		o := ix.overAt(n)
 		ix.overFree = o.next
-		*o = bucket{}
+		ix.setNext(o, 0)
 		return n
 	}
 	if ix.overUsed%chunkBuckets == 0 {
@@ -131,14 +195,16 @@ func (ix *index) newOver() uint32 {
 }
 
 func (ix *index) freeOver(n uint32) {
-	*ix.overAt(n) = bucket{next: ix.overFree}
+	o := ix.overAt(n)
+	ix.clear(o)
+	ix.setNext(o, ix.overFree)
 	ix.overFree = n
 }
 
 // remove takes an entry out and reports whether it was there. The last entry
 // of the chain fills the hole.
-func (ix *index) remove(h uint32, r entryRef) bool {
-	for before, b := (*bucket)(nil), ix.home(h); b != nil; before, b = b, ix.nextOf(b) {
+func (ix *index) remove(h uint64, r entryRef) bool {
+	for before, b := (*bucket)(nil), ix.home(uint32(h)); b != nil; before, b = b, ix.nextOf(b) {
 		for i := range b.ref {
 			if b.ref[i] == r {
 				ix.fillHole(before, b, i)
@@ -162,11 +228,12 @@ func (ix *index) fillHole(before, b *bucket, i int) {
 	for last.ref[n] == 0 {
 		n--
 	}
-	b.tag[i], b.ref[i] = last.tag[n], last.ref[n]
-	last.tag[n], last.ref[n] = 0, 0
+	ix.set(b, i, last.tag(n), last.ref[n])
+	ix.set(last, n, 0, 0)
 	if n == 0 && before != nil {
-		ix.freeOver(before.next)
-		before.next = 0
+		over := before.next
+		ix.setNext(before, 0)
+		ix.freeOver(over)
 	}
 }
 
@@ -184,26 +251,29 @@ func (ix *index) split(tb *Table) {
 	}
 	to := ix.at(fresh)
 	chain := *old
-	*old = bucket{}
+	ix.clear(old)
 	for {
 		for i, r := range chain.ref {
 			if r == 0 {
 				break
 			}
 			dst := old
-			if tb.conn(r.slot()).hash[r.dir()]&bit != 0 {
+			if tb.hashOf(r)&bit != 0 {
 				dst = to
 			}
-			ix.put(dst, chain.tag[i], r)
+			ix.put(dst, chain.tag(i), r)
 		}
 		n := chain.next
 		if n == 0 {
-			return
+			break
 		}
 		chain = *ix.overAt(n)
 		ix.freeOver(n)
 	}
 }
+
+// hashOf is the half of an entry's hash that chooses its bucket.
+func (tb *Table) hashOf(r entryRef) uint32 { return uint32(tb.hash(&tb.conn(r.slot()).Tuple[r.dir()])) }
 
 // inRange calls f for each entry whose hash, read from its lowest bit, lies in
 // [lo, hi]: the entries that share a bucket of Linux's table, which divides
@@ -237,7 +307,7 @@ func (ix *index) chainInRange(tb *Table, n, lo, hi uint32, f func(r entryRef) bo
 			if r == 0 {
 				break
 			}
-			if h := bits.Reverse32(tb.conn(r.slot()).hash[r.dir()]); h >= lo && h <= hi {
+			if h := bits.Reverse32(tb.hashOf(r)); h >= lo && h <= hi {
 				tb.scratch = append(tb.scratch, r)
 			}
 		}

@@ -1,5 +1,7 @@
 package conntrack
 
+import "unsafe"
+
 // Connections live in chunks that never move nor shrink, so that a *Conn
 // stays valid. Slot 0 is never used. A parallel chunk with the same number
 // holds counters or time stamps once a connection of that chunk has some.
@@ -22,7 +24,7 @@ func (s *slab) take() *Conn {
 	if s.free != 0 {
 		c := s.conn(s.free)
 		s.free = c.srcNext
-		*c = Conn{index: c.index, gen: c.gen}
+		s.clear(c)
 		return c
 	}
 	if s.used == 0 {
@@ -38,6 +40,15 @@ func (s *slab) take() *Conn {
 	return c
 }
 
+// clear empties a slot, all but its name and its lock: a worker may try the
+// latter even now.
+func (s *slab) clear(c *Conn) {
+	index, gen := c.index, c.gen
+	const behind = unsafe.Offsetof(c.Status)
+	*(*[unsafe.Sizeof(*c) - behind]byte)(unsafe.Add(unsafe.Pointer(c), behind)) = [unsafe.Sizeof(*c) - behind]byte{}
+	c.index, c.gen = index, gen
+}
+
 // give takes a slot back. Its generation moves on, so that old names of the
 // connection find nothing; generation 0 is skipped because ID 0 means none.
 func (s *slab) give(c *Conn) {
@@ -45,7 +56,8 @@ func (s *slab) give(c *Conn) {
 	if gen == 0 {
 		gen = 1
 	}
-	*c = Conn{index: c.index, gen: gen, srcNext: s.free}
+	s.clear(c)
+	c.gen, c.srcNext = gen, s.free
 	s.free = c.index
 }
 

@@ -2,7 +2,9 @@ package conntrack
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
+	"sync/atomic"
 
 	"weir/internal/siphash"
 	"weir/packet"
@@ -16,6 +18,7 @@ type Table struct {
 	sources sources
 	cfg     Config
 	key     siphash.Key
+	hashKey hashKey
 	stats   Stats
 
 	count int    // connections, unconfirmed ones included, killed ones not
@@ -23,6 +26,10 @@ type Table struct {
 	seq   uint64 // of the newest connection
 	dead  []uint32
 	gc    collector
+	// dir and shape are where workers find the rest; shape is the index's mask
+	// and number of buckets.
+	dir   atomic.Pointer[directory]
+	shape atomic.Uint64
 	// pressure is set when a connection found no room.
 	pressure bool
 
@@ -45,7 +52,7 @@ type Table struct {
 
 // New makes an empty table.
 func New(cfg Config) *Table {
-	tb := &Table{cfg: cfg, key: cfg.HashKey, index: newIndex()}
+	tb := &Table{cfg: cfg, key: cfg.HashKey, hashKey: newHashKey(cfg.HashKey), index: newIndex()}
 	list := trackers()
 	generic := &tracker{proto: 0, clashOK: true, track: trackGeneric}
 	for i := range tb.trackers {
@@ -54,6 +61,7 @@ func New(cfg Config) *Table {
 	for i := range list {
 		tb.trackers[list[i].proto] = &list[i]
 	}
+	tb.publish()
 	return tb
 }
 
@@ -106,31 +114,32 @@ func (tb *Table) lookup(t *Tuple, h uint64, allow dirs, now int64) (*Conn, Dir) 
 
 // find looks among the tuples of some directions. h is the hash of t.
 func (tb *Table) find(t *Tuple, h uint64, allow dirs) (best *Conn, dir Dir) {
-	tag := tagOf(h)
+	spread := uint64(tagOf(h)) * laneOnes
 	for b := tb.index.home(uint32(h)); b != nil; b = tb.index.nextOf(b) {
-		for i, r := range b.ref {
-			if r == 0 {
-				return best, dir
-			}
-			if b.tag[i] != tag || allow>>r.dir()&1 == 0 {
-				continue
-			}
-			c := tb.conn(r.slot())
-			if !c.equal(r.dir(), t) {
-				continue
-			}
-			d := r.dir()
-			if allow&onlyReply != 0 {
-				d = c.found(d)
-			}
-			if tb.apart == 0 {
-				return c, d
-			}
-			// A connection with two zones may have the tuple that another
-			// has in the other direction. Linux's chains begin with the
-			// latest.
-			if best == nil || best.Seq < c.Seq {
-				best, dir = c, d
+		words := [3]uint64{b.tags[0], b.tags[1], uint64(b.tags2) | ^spread<<32}
+		for w := range words {
+			for m := lanes(words[w], spread); m != 0; m &= m - 1 {
+				r := b.ref[w*4+bits.TrailingZeros64(m)/16]
+				if r == 0 || allow>>r.dir()&1 == 0 {
+					continue
+				}
+				c := tb.conn(r.slot())
+				if !c.equal(r.dir(), t) {
+					continue
+				}
+				d := r.dir()
+				if allow&onlyReply != 0 {
+					d = c.found(d)
+				}
+				if tb.apart == 0 {
+					return c, d
+				}
+				// A connection with two zones may have the tuple that another
+				// has in the other direction. Linux's chains begin with the
+				// latest.
+				if best == nil || best.Seq < c.Seq {
+					best, dir = c, d
+				}
 			}
 		}
 	}

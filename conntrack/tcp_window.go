@@ -25,7 +25,7 @@ const maxAckWindow = 66000
 func (v *visit) inWindow(t *TCPState, s *segment) window {
 	from, to := &t.Side[v.dir], &t.Side[1-v.dir]
 	seq, ack, end := s.seq, s.ack, s.end
-	sack, win := ack, uint32(s.win)
+	sack := ack
 	if to.Flags&TCPSackPerm != 0 {
 		sack = highestSack(s.opts, sack)
 	}
@@ -45,6 +45,14 @@ func (v *visit) inWindow(t *TCPState, s *segment) window {
 	if w, done := v.judge(from, to, seq, end, sack); done {
 		return w
 	}
+	t.moveWindow(v.dir, s, seq, ack, end, sack)
+	return windowAccept
+}
+
+// moveWindow takes over what a segment within its window says. seq, ack, end
+// and sack are its numbers as the connection counts them.
+func (t *TCPState) moveWindow(d Dir, s *segment, seq, ack, end, sack uint32) {
+	from, to, win := &t.Side[d], &t.Side[1-d], uint32(s.win)
 	if !s.has(packet.TCPSyn) {
 		win <<= from.Scale
 	}
@@ -72,9 +80,8 @@ func (v *visit) inWindow(t *TCPState, s *segment) window {
 		to.Flags &^= TCPDataUnacked
 	}
 	if s.class == classAck {
-		t.countRepeats(v.dir, seq, ack, end, s.win)
+		t.countRepeats(d, seq, ack, end, s.win)
 	}
-	return windowAccept
 }
 
 // learn sets up the sender's side from its first segment, or from a SYN that
@@ -140,6 +147,13 @@ func (v *visit) judge(from, to *TCPSide, seq, end, sack uint32) (w window, done 
 		return v.outside(from, windowIgnore, whyAckUnder, oldest)
 	}
 	return windowAccept, false
+}
+
+// inside reports a segment to which judge has no objection.
+func inside(from, to *TCPSide, seq, end, sack uint32) bool {
+	return !after(seq, from.MaxEnd) && !after(sack, to.End) &&
+		(to.MaxWin == 0 || after(end, from.End-to.MaxWin-1)) &&
+		after(sack, to.End-max(from.MaxWin, maxAckWindow)-1)
 }
 
 // liberal reports a sender whose windows are not enforced.

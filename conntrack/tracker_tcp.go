@@ -287,18 +287,7 @@ func (v *visit) advance(t *TCPState, s *segment, old, next TCPStateName) result 
 		}
 		v.c.note(EventBitProtoInfo)
 	}
-	timeout := v.tcpTimeout(int(next))
-	flags := t.Side[0].Flags | t.Side[1].Flags
-	switch retrans, unack := v.tcpTimeout(TCPRetrans), v.tcpTimeout(TCPUnack); {
-	case int(t.retrans) >= v.tb.cfg.TCPMaxRetrans && timeout > retrans:
-		timeout = retrans
-	case s.class == classRst:
-		timeout = v.tcpTimeout(int(TCPClose))
-	case flags&TCPDataUnacked != 0 && timeout > unack:
-		timeout = unack
-	case t.lastWin == 0 && timeout > retrans:
-		timeout = retrans
-	}
+	timeout := v.tb.tcpRefresh(v.c, t, next, s.class)
 	if v.c.Status&SeenReply == 0 {
 		switch {
 		case s.has(packet.TCPRst):
@@ -314,6 +303,26 @@ func (v *visit) advance(t *TCPState, s *segment, old, next TCPStateName) result 
 	}
 	v.refresh(timeout)
 	return accepted
+}
+
+// tcpRefresh is how long a connection lives after a segment that led to state
+// next.
+func (tb *Table) tcpRefresh(c *Conn, t *TCPState, next TCPStateName, class tcpClass) int64 {
+	values := &tb.cfg.TCPTimeouts
+	timeout := tb.timeout(c, int(next), values[next])
+	retrans, unack := tb.timeout(c, TCPRetrans, values[TCPRetrans]), tb.timeout(c, TCPUnack, values[TCPUnack])
+	flags := t.Side[0].Flags | t.Side[1].Flags
+	switch {
+	case int(t.retrans) >= tb.cfg.TCPMaxRetrans && timeout > retrans:
+		return retrans
+	case class == classRst:
+		return tb.timeout(c, int(TCPClose), values[TCPClose])
+	case flags&TCPDataUnacked != 0 && timeout > unack:
+		return unack
+	case t.lastWin == 0 && timeout > retrans:
+		return retrans
+	}
+	return timeout
 }
 
 // CloseTCP ends a TCP connection that a REJECT rule answered with a reset.

@@ -83,6 +83,7 @@ func New(c Config) (*Machine, []error) {
 		Rand:   random,
 		Log:    &m.sink,
 	}
+	m.lane.ct = m.env.CT.Lane()
 	m.helpers = helper.New()
 	m.env.CT.SetHelpers(m.helpers.List())
 	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {

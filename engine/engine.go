@@ -24,6 +24,7 @@ type Machine struct {
 	rand    *Rand
 	sink    sink
 	memory  memory
+	lane    lane
 	helpers *helper.Set
 
 	t     hook.Traversal
@@ -78,6 +79,8 @@ type sink struct {
 	out  []Output
 	logs []hook.LogRecord
 	log  hook.Logger // the user's, or nil
+	// outAt and logAt are where the part of the packet begins that runs.
+	outAt, logAt int
 }
 
 // Transmit implements router.Sink.
@@ -98,7 +101,26 @@ func (s *sink) Log(t *hook.Traversal, l hook.LogRecord) {
 // addressed; its zero value is a frame for this machine without addresses.
 // now is the packet clock in ns since the Unix epoch; it must not go back by
 // more than rounding.
-func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now int64) Result {
+func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now int64) (r Result) {
+	m.begin(now)
+	if m.open() && direct(in, &link) {
+		y, l := &m.memory.paths, &m.lane
+		q := &l.probes[0]
+		l.begin(y.list)
+		if l.ct.Read(q, data) {
+			l.ct.Guess(q)
+			if w := l.short(y, q, in, now); w != nil {
+				m.sink.out = append(m.sink.out, Output{Dev: w.out, Data: q.Data})
+				m.env.CT.Reap()
+				return Result{Verdict: Forwarded, Out: m.sink.sent(), Logs: m.sink.said(), CT: conntrack.Ref{Conn: q.Conn, Info: w.info}}
+			}
+		}
+	}
+	return m.walk(in, link, data, now)
+}
+
+// walk carries a packet that cannot go the short way.
+func (m *Machine) walk(in *iface.Iface, link packet.Link, data []byte, now int64) Result {
 	if !m.start(data, link, now) || in == nil {
 		return m.refuse(hook.ReasonMalformed)
 	}
@@ -116,6 +138,7 @@ func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now in
 // Send takes a packet that this machine itself sends; it enters at OUTPUT.
 // owner is what -m owner sees, nil if unknown.
 func (m *Machine) Send(data []byte, owner *hook.Owner, now int64) Result {
+	m.begin(now)
 	if !m.start(data, packet.Link{}, now) {
 		return m.refuse(hook.ReasonMalformed)
 	}
@@ -124,16 +147,20 @@ func (m *Machine) Send(data []byte, owner *hook.Owner, now int64) Result {
 	return m.finish(m.router.Send(&m.t))
 }
 
+// begin forgets what the last call returned and lets time pass.
+func (m *Machine) begin(now int64) {
+	m.sink.out, m.sink.logs = m.sink.out[:0], m.sink.logs[:0]
+	m.sink.from()
+	m.tick(now)
+}
+
 // start resets what belongs to one packet and parses the next.
 func (m *Machine) start(data []byte, link packet.Link, now int64) bool {
-	m.sink.out = m.sink.out[:0]
-	m.sink.logs = m.sink.logs[:0]
 	m.t = hook.Traversal{}
 	m.memory.judged = false
 	if !m.ready {
 		return false
 	}
-	m.tick(now)
 	if m.tracing {
 		m.rec.Reset()
 		m.t.Trace = &m.rec
@@ -151,9 +178,8 @@ func (m *Machine) start(data []byte, link packet.Link, now int64) bool {
 // as ICMP errors about datagrams that did not become whole. Receive and Send
 // let time pass by themselves.
 func (m *Machine) Tick(now int64) Result {
-	m.sink.out, m.sink.logs = m.sink.out[:0], m.sink.logs[:0]
-	m.tick(now)
-	return Result{Verdict: Sent, Out: m.sink.out, Logs: m.sink.logs}
+	m.begin(now)
+	return Result{Verdict: Sent, Out: m.sink.sent(), Logs: m.sink.said()}
 }
 
 func (m *Machine) tick(now int64) {
@@ -171,12 +197,12 @@ func (m *Machine) refuse(r hook.Reason) Result {
 // done reports a packet that took a remembered path.
 func (m *Machine) done() Result {
 	m.env.CT.Reap()
-	return Result{Verdict: Forwarded, Out: m.sink.out, Logs: m.sink.logs, CT: m.t.CT}
+	return Result{Verdict: Forwarded, Out: m.sink.sent(), Logs: m.sink.said(), CT: m.t.CT}
 }
 
 // finish counts, frees what the packet held and reports.
 func (m *Machine) finish(f router.Fate) Result {
-	res := Result{Out: m.sink.out, Logs: m.sink.logs, CT: m.t.CT}
+	res := Result{Out: m.sink.sent(), Logs: m.sink.said(), CT: m.t.CT}
 	if m.tracing {
 		res.Steps = m.rec.Steps
 	}

@@ -191,6 +191,38 @@ func BenchmarkEstablished(b *testing.B) {
 	}
 }
 
+func BenchmarkEstablishedBatch(b *testing.B) {
+	for _, proto := range []uint8{packet.UDP, packet.TCP} {
+		for _, n := range []int{1000, 100000, 1000000} {
+			name := map[uint8]string{packet.UDP: "udp", packet.TCP: "tcp"}[proto] + "/" + map[int]string{1000: "1k", 100000: "100k", 1000000: "1M"}[n]
+			b.Run(name, func(b *testing.B) {
+				m := gateway(b, gatewayRules)
+				f := establish(b, m, n, proto)
+				ifs := [2]*iface.Iface{m.Ifaces().Name("lan0"), m.Ifaces().Name("wan0")}
+				buf := make([]byte, 64*128)
+				in := make([]Arrival, 64)
+				var res []Result
+				r := NewRand(7)
+				b.ReportAllocs()
+				b.ResetTimer()
+				for i := 0; i < b.N; i += len(in) {
+					for j := range in {
+						x := &f[r.Uint32()%uint32(n)]
+						d := buf[j*128 : j*128+128]
+						if j&1 == 0 {
+							d = d[:copy(d, x.there)]
+						} else {
+							d = d[:copy(d, x.back)]
+						}
+						in[j] = Arrival{In: ifs[j&1], Data: d}
+					}
+					res = m.ReceiveBatch(in, 1e18+1, res)
+				}
+			})
+		}
+	}
+}
+
 func BenchmarkNewConnection(b *testing.B) {
 	m := gateway(b, gatewayRules)
 	lan := m.Ifaces().Name("lan0")

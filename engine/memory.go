@@ -27,8 +27,14 @@ import (
 // path is a remembered outcome. Connections with the same one share it.
 type path struct {
 	pathKey
-	walked         []hook.MemoStep
-	packets, bytes uint64 // that took it and are not in the rules' counters yet
+	translated bool
+	walked     []hook.MemoStep
+}
+
+// paths is the paths that hold now, by number.
+type paths struct {
+	list []path
+	base uint32 // number of the path before the first; no number is used twice
 }
 
 // pathKey is what a path holds for, and where it leads.
@@ -49,8 +55,7 @@ const maxPaths = 1 << 16
 // memory is the paths of a machine.
 type memory struct {
 	on    bool
-	paths []path
-	base  uint32 // number of the path before the first; no number is used twice
+	paths paths
 	index map[pathKey]uint32
 	memo  hook.Memo
 	// judged: connection tracking has looked at the packet already, and this
@@ -86,12 +91,12 @@ func (m *Machine) recall() bool {
 	if c == nil {
 		return false
 	}
-	i := c.Path[d] - y.base - 1
-	if i >= uint32(len(y.paths)) {
+	i := c.Path[d] - y.paths.base - 1
+	if i >= uint32(len(y.paths.list)) {
 		t.Memo = y.memo.Reset()
 		return false
 	}
-	w := &y.paths[i]
+	w := &y.paths.list[i]
 	if w.in != t.In || w.status != c.Status || w.mark != c.Mark || w.tos != p.TOS() || len(p.Data) > w.mtu {
 		t.Memo = y.memo.Reset()
 		return false
@@ -102,15 +107,16 @@ func (m *Machine) recall() bool {
 		return false
 	}
 	m.logInvalid(t)
-	w.packets++
-	w.bytes += uint64(len(p.Data))
-	translated := w.status&conntrack.NATMask != 0 && w.nat
-	if translated {
+	m.lane.begin(y.paths.list)
+	n := &m.lane.tally[i]
+	n.packets++
+	n.bytes += uint64(len(p.Data))
+	if w.translated {
 		nat.Packet(t, nat.Destination)
 	}
 	p.SetTTL(p.TTL() - 1)
 	t.Out = w.out
-	if translated {
+	if w.translated {
 		nat.Packet(t, nat.Source)
 	}
 	m.env.CT.Confirm(&t.CT, p, t.Now)
@@ -123,7 +129,7 @@ func (m *Machine) learn() {
 	t, p, y := &m.t, &m.pkt, &m.memory
 	c := t.CT.Conn
 	if t.Memo == nil || t.Memo.Varying || c == nil || t.Route.Type != route.Unicast || t.Route.Learned != 0 || t.Out == t.In ||
-		t.Mark != 0 || p.Reassembled != nil || len(m.sink.out) != 1 || !c.Has(conntrack.Confirmed) || c.Has(conntrack.Dying) ||
+		t.Mark != 0 || p.Reassembled != nil || len(m.sink.sent()) != 1 || !c.Has(conntrack.Confirmed) || c.Has(conntrack.Dying) ||
 		c.Extended() {
 		return
 	}
@@ -135,16 +141,17 @@ func (m *Machine) learn() {
 	k.steps = hashSteps(t.Memo.Steps)
 	n, known := y.index[k]
 	if !known {
-		if len(y.paths) == maxPaths {
+		if len(y.paths.list) == maxPaths {
 			m.forget()
 		}
-		y.paths = append(y.paths, path{pathKey: k, walked: slices.Clone(t.Memo.Steps)})
-		n = y.base + uint32(len(y.paths))
+		translated := k.nat && k.status&conntrack.NATMask != 0
+		y.paths.list = append(y.paths.list, path{pathKey: k, translated: translated, walked: slices.Clone(t.Memo.Steps)})
+		n = y.paths.base + uint32(len(y.paths.list))
 		if y.index == nil {
 			y.index = make(map[pathKey]uint32)
 		}
 		y.index[k] = n
-	} else if !slices.Equal(y.paths[n-y.base-1].walked, t.Memo.Steps) {
+	} else if !slices.Equal(y.paths.list[n-y.paths.base-1].walked, t.Memo.Steps) {
 		return // two walks with one hash
 	}
 	c.Path[info.Dir()] = n
@@ -161,23 +168,24 @@ func hashSteps(steps []hook.MemoStep) uint64 {
 
 // settle adds what the paths counted to the counters of the rules.
 func (m *Machine) settle() {
-	for i := range m.memory.paths {
-		w := &m.memory.paths[i]
-		if w.packets == 0 {
+	for i := range m.lane.tally {
+		n := &m.lane.tally[i]
+		if n.packets == 0 {
 			continue
 		}
-		for _, s := range w.walked {
-			s.Table.(*xtables.Table).Add(s.Op, w.packets, w.bytes)
+		for _, s := range m.memory.paths.list[i].walked {
+			s.Table.(*xtables.Table).Add(s.Op, n.packets, n.bytes)
 		}
-		w.packets, w.bytes = 0, 0
+		*n = tally{}
 	}
 }
 
 // forget drops every path: rules or routes changed.
 func (m *Machine) forget() {
 	m.settle()
-	y := &m.memory
-	y.base += uint32(len(y.paths))
-	y.paths = y.paths[:0]
-	clear(y.index)
+	m.lane.tally = m.lane.tally[:0]
+	y := &m.memory.paths
+	y.base += uint32(len(y.list))
+	y.list = nil
+	clear(m.memory.index)
 }

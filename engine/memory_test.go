@@ -104,7 +104,7 @@ func TestPathsAreTaken(t *testing.T) {
 	for range 3 {
 		m.Receive(lan, packet.Link{}, bytes.Clone(f[0].there), 1e18+1)
 	}
-	if len(m.memory.paths) == 0 || m.memory.paths[len(m.memory.paths)-1].packets == 0 {
+	if n := len(m.memory.paths.list); n == 0 || m.lane.tally[n-1].packets == 0 {
 		t.Error("no packet took a remembered path")
 	}
 	m.Register(hook.Entry{At: hook.Forward, Pri: hook.PriFirst, Name: "user", Fn: func(*hook.Traversal) hook.Verdict { return hook.Drop }})

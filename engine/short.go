@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"weir/conntrack"
+	"weir/iface"
+	"weir/nat"
+	"weir/packet"
+)
+
+// tally is what packets a remembered path had that the rules' counters do not
+// know yet.
+type tally struct{ packets, bytes uint64 }
+
+// lane is what one goroutine needs to carry packets the short way: remembered
+// paths, and of connection tracking the part that changes nothing but a
+// timeout and windows. All else is walked.
+type lane struct {
+	ct     conntrack.Lane
+	probes [stride]conntrack.Probe
+	tally  []tally // by path
+}
+
+// begin takes up what changed since the last packets.
+func (l *lane) begin(paths []path) {
+	l.ct.Begin()
+	for len(l.tally) < len(paths) {
+		l.tally = append(l.tally, tally{})
+	}
+}
+
+// open reports that packets may go the short way at all. It does not look at
+// what a rule set decides: a path holds for one only.
+func (m *Machine) open() bool { return m.memory.on && !m.tracing && m.ready }
+
+// short carries a packet that was read and whose connection was guessed, or
+// does nothing at all.
+func (l *lane) short(y *paths, q *conntrack.Probe, in *iface.Iface, now int64) (out *path) {
+	if !l.ct.Own(q) {
+		return nil
+	}
+	c := q.Conn
+	i := c.Path[q.Dir] - y.base - 1
+	if i >= uint32(len(l.tally)) || i >= uint32(len(y.list)) {
+		return nil
+	}
+	w := &y.list[i]
+	if w.in != in || w.status != c.Status || w.mark != c.Mark || len(q.Data) > w.mtu || w.tos != tosOf(q) || !l.ct.Judge(q, now) {
+		return nil
+	}
+	n := &l.tally[i]
+	n.packets++
+	n.bytes += uint64(len(q.Data))
+	nat.Rewrite(q, w.translated)
+	return w
+}
+
+// tosOf is the TOS byte or traffic class.
+func tosOf(q *conntrack.Probe) uint8 {
+	if q.Family == packet.IPv4 {
+		return q.Data[1]
+	}
+	return q.Data[0]<<4 | q.Data[1]>>4
+}
+
+// direct reports an arrival that paths are remembered for.
+func direct(in *iface.Iface, link *packet.Link) bool {
+	return in != nil && !in.Loopback && link.Type == packet.ToHost
+}
