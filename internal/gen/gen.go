@@ -2,6 +2,8 @@ package gen
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"weir/internal/kernel"
@@ -68,12 +70,28 @@ func New(seed uint64, o Options) *Generator {
 	d := newDice(seed, 2)
 	m.Sysctl = newSysctl(d)
 	mk := maker{d, &w}
+	rules := [2]string{mk.rules(0, !o.NoTrace), mk.rules(1, !o.NoTrace)}
+	if o.Wait {
+		for i := range rules {
+			rules[i] = timeless(rules[i])
+		}
+		for _, k := range []string{"net.ipv4.ipfrag_time", "net.ipv6.ip6frag_time", "net.netfilter.nf_conntrack_frag6_timeout"} {
+			m.Sysctl[k] = "2000000"
+		}
+	}
 	return &Generator{
-		Case:    Case{Seed: seed, Machine: m, Rules4: mk.rules(0, !o.NoTrace), Rules6: mk.rules(1, !o.NoTrace)},
+		Case:    Case{Seed: seed, Machine: m, Rules4: rules[0], Rules6: rules[1]},
 		d:       newDice(seed, 3),
 		w:       w,
 		options: o,
 	}
+}
+
+// timeless leaves the rules away that look at a clock: only connections grow
+// old when a case waits.
+func timeless(rules string) string {
+	lines := strings.Split(rules, "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, "-m limit ") }), "\n")
 }
 
 // Next makes the next packet. Its data is the generator's: do not change it.
@@ -84,7 +102,7 @@ func (g *Generator) Next() Packet {
 	} else {
 		p = g.choose()
 	}
-	if g.options.Wait && g.d.percent(1) {
+	if g.options.Wait && g.d.percent(3) {
 		p.After = time.Duration(oneOf(g.d, 1, 5, 31, 61, 121, 301, 601, 432001)) * time.Second
 	}
 	g.Case.Packets = append(g.Case.Packets, p)

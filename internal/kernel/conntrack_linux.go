@@ -260,8 +260,9 @@ func (e *Entry) key() []byte {
 }
 
 // Advance moves the timeouts of all connections as if d had passed, and
-// removes those that are over. Its events are thrown away.
-func (k *Kernel) Advance(d time.Duration) error {
+// removes those that are over, and those that over picks (nil: none). Its
+// events are thrown away.
+func (k *Kernel) Advance(d time.Duration, over func(*Entry) bool) error {
 	entries, err := k.Dump()
 	if err != nil {
 		return err
@@ -273,7 +274,7 @@ func (k *Kernel) Advance(d time.Duration) error {
 		if e.Orig.Src.Is6() {
 			family = unix.AF_INET6
 		}
-		if left := int64(e.Timeout) - secs; left > 0 {
+		if left := int64(e.Timeout) - secs; left > 0 && (over == nil || !over(e)) {
 			err = k.ctl.request(subCT, msgNew, family, unix.NLM_F_ACK, 0, attr(e.key(), ctaTimeout, be32(uint32(left))), nil)
 		} else {
 			err = k.ctl.request(subCT, msgDelete, family, unix.NLM_F_ACK, 0, e.key(), nil)

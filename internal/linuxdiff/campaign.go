@@ -22,11 +22,10 @@ type Campaign struct {
 	Dir        string // where failing cases are written
 	Shrink     bool
 	Reasons    bool // see Runner
+	Mode       Mode
 	// Blocks ends the campaign after so many blocks of 64 seeds; 0: no limit.
 	Blocks uint64
-	// Known are seeds whose difference is known; they are counted apart.
-	Known map[uint64]bool
-	Log   io.Writer
+	Log    io.Writer
 }
 
 // Tally is the outcome of a campaign.
@@ -35,8 +34,6 @@ type Tally struct {
 	// Failing are the scenarios with a difference that a second run in a
 	// fresh namespace shows too; Fleeting those that it does not.
 	Failing, Fleeting int
-	// Known are those of Campaign.Known that differ still.
-	Known int
 	// Kinds counts the failing ones by what differs.
 	Kinds   map[string]int
 	Files   []string
@@ -70,7 +67,7 @@ func (c *Campaign) Run() (Tally, error) {
 		go func() {
 			defer wg.Done()
 			r := NewRunner()
-			r.Reasons = c.Reasons
+			r.Reasons, r.Mode = c.Reasons, c.Mode
 			defer r.Close()
 			for {
 				mu.Lock()
@@ -101,10 +98,6 @@ func (c *Campaign) Run() (Tally, error) {
 						fmt.Fprintf(c.Log, "seed %d: only once: %s\n", rep.Case.Seed, rep.Diff)
 					}
 					failing := rep.Diff != nil && again.Diff != nil
-					if failing && c.Known[rep.Case.Seed] {
-						total.Known++
-						failing = false
-					}
 					if failing {
 						total.Failing++
 						total.Kinds[rep.Diff.What]++

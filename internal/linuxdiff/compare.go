@@ -32,7 +32,7 @@ func (d *Difference) String() string {
 }
 
 // packetDifference compares what one packet caused.
-func packetDifference(in []byte, k *kernel.Result, w *engine.Result, events []kernel.Event, reasons bool) *Difference {
+func packetDifference(in []byte, k *kernel.Result, w *engine.Result, s *subject, reasons bool) *Difference {
 	if a, b, same := sameOutputs(in, k.Out, outputs(w)); !same {
 		return &Difference{What: "output", Kernel: a, Weir: b + fmt.Sprintf("  (%s %s)", w.Verdict, w.Reason)}
 	}
@@ -40,7 +40,7 @@ func packetDifference(in []byte, k *kernel.Result, w *engine.Result, events []ke
 	if a, b := strings.Join(k.Trace, "\n"), strings.Join(trace, "\n"); a != b {
 		return &Difference{What: "trace", Kernel: a, Weir: b}
 	}
-	if a, b, same := sameEvents(k.Events, events); !same {
+	if a, b, same := sameEvents(k.Events, s.events, s.slack); !same {
 		return &Difference{What: "events", Kernel: a, Weir: b}
 	}
 	if a, b := strings.Join(k.Invalid, "\n"), strings.Join(invalid, "\n"); reasons && a != b {
@@ -64,11 +64,11 @@ func logs(list []hook.LogRecord) (trace, invalid []string) {
 }
 
 // sameEvents compares the messages of one packet, in order.
-func sameEvents(k, w []kernel.Event) (kernelText, weirText string, same bool) {
+func sameEvents(k, w []kernel.Event, slack int64) (kernelText, weirText string, same bool) {
 	same = len(k) == len(w)
 	for i := 0; same && i < len(k); i++ {
 		a, b := k[i], w[i]
-		same = a.Type == b.Type && sameExpect(a.Expect, b.Expect) && sameEntry(&a.Entry, &b.Entry, a.Type != kernel.EventDestroy, a.Type == kernel.EventDestroy)
+		same = a.Type == b.Type && sameExpect(a.Expect, b.Expect) && sameEntry(&a.Entry, &b.Entry, a.Type != kernel.EventDestroy, a.Type == kernel.EventDestroy, slack)
 	}
 	if same {
 		return "", "", true
@@ -91,8 +91,9 @@ func eventText(list []kernel.Event) string {
 	return strings.Join(b, "\n")
 }
 
-// sameEntry compares what the kernel's message carries.
-func sameEntry(k, w *kernel.Entry, timeout, counters bool) bool {
+// sameEntry compares what the kernel's message carries; timeouts may be slack
+// seconds apart.
+func sameEntry(k, w *kernel.Entry, timeout, counters bool, slack int64) bool {
 	has := func(h kernel.Has) bool { return k.Has&h != 0 }
 	// A connection that is being removed may say so or not, by how far the
 	// removal has come.
@@ -110,7 +111,7 @@ func sameEntry(k, w *kernel.Entry, timeout, counters bool) bool {
 	}
 	if timeout && has(kernel.HasTimeout) {
 		d := int64(k.Timeout) - int64(w.Timeout)
-		return d >= -1 && d <= 1
+		return d >= -slack && d <= slack
 	}
 	return true
 }
@@ -161,7 +162,7 @@ func sameExpects(k, w []kernel.Expect) *Difference {
 }
 
 // sameTable compares the connection tables.
-func sameTable(k, w []kernel.Entry) *Difference {
+func sameTable(k, w []kernel.Entry, slack int64) *Difference {
 	key := func(e *kernel.Entry) string { return fmt.Sprint(e.Orig, e.Reply, e.Zone) }
 	order := func(l []kernel.Entry) {
 		sort.Slice(l, func(i, j int) bool { return key(&l[i]) < key(&l[j]) })
@@ -176,7 +177,7 @@ func sameTable(k, w []kernel.Entry) *Difference {
 		case len(k) == 0 || key(&w[0]) < key(&k[0]):
 			b, w = append(b, entryText(&w[0])), w[1:]
 		default:
-			same := sameEntry(&k[0], &w[0], true, true) && (k[0].Has&kernel.HasState == 0 || k[0].Orig.Proto != packet.TCP || k[0].Flags == w[0].Flags)
+			same := sameEntry(&k[0], &w[0], true, true, slack) && (k[0].Has&kernel.HasState == 0 || k[0].Orig.Proto != packet.TCP || k[0].Flags == w[0].Flags)
 			if !same {
 				a, b = append(a, entryText(&k[0])), append(b, entryText(&w[0]))
 			}

@@ -106,7 +106,7 @@ func differ(t *testing.T, k *kernel.Kernel, v6 bool, rules string, packets []gen
 	} else {
 		c.Rules4 = rules
 	}
-	w, err := newSubject(c)
+	w, err := newSubject(c, BySeed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func differ(t *testing.T, k *kernel.Kernel, v6 bool, rules string, packets []gen
 			table, _, _ := strings.Cut(l, ":")
 			return !strings.Contains(rules, "*"+table+"\n")
 		})
-		if d := packetDifference(p.Data, &res, &got, w.events, false); d != nil {
+		if d := packetDifference(p.Data, &res, &got, w, false); d != nil {
 			d.Packet = i
 			t.Errorf("%s\n%v\npacket %x", rules, d, p.Data)
 			return

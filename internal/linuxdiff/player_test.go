@@ -67,7 +67,7 @@ func (p *player) inject(dev string, pkt []byte) []kernel.Output {
 	}
 	p.w.steer.follow(res.Events)
 	got := p.w.run(in, time.Now().UnixNano())
-	if d := packetDifference(pkt, &res, &got, p.w.events, false); d != nil {
+	if d := packetDifference(pkt, &res, &got, p.w, false); d != nil {
 		d.Packet = len(p.played) - 1
 		panic(parted{d})
 	}
@@ -85,7 +85,7 @@ func (p *player) compare() {
 		panic(err)
 	}
 	p.w.now = max(p.w.now, time.Now().UnixNano())
-	d := sameTable(entries, p.w.dump())
+	d := sameTable(entries, p.w.dump(), p.w.slack)
 	if d == nil {
 		d = sameExpects(expects, p.w.expects())
 	}
@@ -377,7 +377,7 @@ func (d *dialogue) rulesIn(s *surroundings) (four, six string) {
 func (d *dialogue) playIn(s *surroundings, k *kernel.Kernel, p *player, seed uint64) (diff *Difference, err error) {
 	c := &gen.Case{Machine: extensionMachine(), Seed: seed}
 	c.Rules4, c.Rules6 = d.rulesIn(s)
-	w, err := newSubject(c)
+	w, err := newSubject(c, BySeed)
 	if err != nil {
 		return nil, err
 	}

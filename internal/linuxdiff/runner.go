@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"weir/conntrack"
 	"weir/engine"
 	"weir/hook"
 	"weir/internal/gen"
@@ -35,12 +36,33 @@ type Runner struct {
 	Reasons bool
 	// Walks records the walk of a packet that differs.
 	Walks bool
+	// Mode is how weir does it.
+	Mode Mode
 
 	k       *kernel.Kernel
 	machine gen.Machine
 	// other is what weir gets for IPv4 rules instead of the case's; for
 	// tests of the comparison itself.
 	other string
+}
+
+// Mode is how weir finds what its rules say. The answer is the same.
+type Mode string
+
+// The modes. By default the seed chooses.
+const (
+	BySeed    Mode = ""
+	Remember  Mode = "remember"  // walks are remembered, chains are compiled
+	Forgetful Mode = "forgetful" // every packet walks, chains are compiled
+	Interpret Mode = "interpret" // every packet walks, rule by rule
+)
+
+// set is what the mode means for a machine.
+func (m Mode) set(c *engine.Config) {
+	if m == BySeed {
+		m = []Mode{Remember, Forgetful, Remember, Interpret}[c.Seed/5%4]
+	}
+	c.Forgetful, c.Interpret = m != Remember, m == Interpret
 }
 
 // NewRunner makes a runner. It opens nothing yet.
@@ -79,7 +101,8 @@ func (r *Runner) prepare(c *gen.Case, fresh bool) error {
 
 // Scenario generates a case and compares up to n packets of it.
 func (r *Runner) Scenario(seed uint64, n int) (Report, error) {
-	g := gen.New(seed, gen.Options{})
+	// Without TRACE connections are remembered; of what time does the rest.
+	g := gen.New(seed, gen.Options{NoTrace: seed%3 == 1, Wait: seed%4 == 2})
 	left := n
 	return r.run(&g.Case, false, func() (gen.Packet, bool) {
 		if left == 0 {
@@ -115,10 +138,11 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		return rep, fmt.Errorf("seed %d: %w", c.Seed, err)
 	}
 	mine := *c
+	mine.Packets = nil
 	if r.other != "" {
 		mine.Rules4 = r.other
 	}
-	w, err := newSubject(&mine)
+	w, err := newSubject(&mine, r.Mode)
 	if err != nil {
 		return rep, fmt.Errorf("seed %d: %w", c.Seed, err)
 	}
@@ -140,6 +164,11 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		if !ok {
 			break
 		}
+		if p.After > 0 {
+			if err := r.wait(w, p.After); err != nil {
+				return rep, fmt.Errorf("seed %d: %w", c.Seed, err)
+			}
+		}
 		var res kernel.Result
 		if p.In == gen.Local {
 			res, err = r.k.SendLocal(p.Data, 0)
@@ -156,9 +185,9 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		}
 		w.steer.follow(res.Events)
 		w.steer.more = func() []kernel.Entry { return r.newcomers(w) }
-		got := w.run(p, time.Now().UnixNano())
+		got := w.run(p, time.Now().UnixNano()+w.ahead)
 		used = used || tellsMTU(p.Data) || got.Reason == hook.ReasonNoRoute || got.Reason == hook.ReasonProhibited
-		if d := packetDifference(p.Data, &res, &got, w.events, r.Reasons); d != nil {
+		if d := packetDifference(p.Data, &res, &got, w, r.Reasons); d != nil {
 			d.Packet = rep.Packets - 1
 			rep.Walk = walkText(p, &got) + "  kernel: " + strings.Join(res.Trace, " ") + "\n  kernel: " + eventText(res.Events) + "\n  weir:   " + eventText(w.events) + "\n"
 			rep.Diff = d
@@ -170,6 +199,44 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		rep.Diff.Packet = rep.Packets
 	}
 	return rep, err
+}
+
+// wait lets time pass for the connections of both sides. Where one would be
+// over on one side and not on the other, since Linux is told in whole seconds,
+// none passes.
+func (r *Runner) wait(w *subject, d time.Duration) error {
+	entries, err := r.k.Dump()
+	if err != nil {
+		return err
+	}
+	for i := range entries {
+		left := int64(entries[i].Timeout) - int64(d/time.Second)
+		if left >= -w.slack-1 && left <= w.slack+1 {
+			return nil
+		}
+	}
+	if err := r.k.Advance(d, young); err != nil {
+		return err
+	}
+	w.ahead += int64(d)
+	w.slack++
+	w.now = time.Now().UnixNano() + w.ahead
+	w.m.Tick(w.now)
+	tb := w.m.Conntrack()
+	tb.Each(w.now, func(c *conntrack.Conn) bool {
+		if e := entryOf(c, w.now); young(&e) {
+			tb.Kill(c, w.now)
+		}
+		return true
+	})
+	tb.Reap()
+	return nil
+}
+
+// young reports datagrams that are no stream yet: when they become one hangs on
+// a time stamp that Linux keeps to itself.
+func young(e *kernel.Entry) bool {
+	return (e.Orig.Proto == packet.UDP || e.Orig.Proto == packet.UDPLite) && e.Status&uint32(conntrack.Assured) == 0
 }
 
 // tellsMTU reports ICMPv6 messages that a packet is too big.
@@ -213,8 +280,8 @@ func (r *Runner) final(w *subject, before kernel.Stats) (*Difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.now = max(w.now, time.Now().UnixNano())
-	if d := sameTable(entries, w.dump()); d != nil {
+	w.now = max(w.now, time.Now().UnixNano()+w.ahead)
+	if d := sameTable(entries, w.dump(), w.slack); d != nil {
 		return d, nil
 	}
 	for _, f := range []struct {

@@ -269,7 +269,7 @@ func (s *scene) play() (string, *Difference, error) {
 			last = it.Time
 		}
 		if step := time.Duration(it.Time - last); step > asleep {
-			if err := s.k.Advance(step); err != nil {
+			if err := s.k.Advance(step, nil); err != nil {
 				return "", nil, err
 			}
 		} else {
@@ -288,7 +288,7 @@ func (s *scene) play() (string, *Difference, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	differ(n, sameTable(entries, s.w.dump()))
+	differ(n, sameTable(entries, s.w.dump(), s.w.slack))
 	after, err := s.k.Stats()
 	if err != nil {
 		return "", nil, err
@@ -371,7 +371,7 @@ func (s *scene) packet(it *replay.Item) (*Difference, error) {
 	s.w.events = slices.DeleteFunc(s.w.events, expired)
 	var d *Difference
 	if !(res.Refused != nil && !errors.Is(res.Refused, syscall.EPERM) && len(res.Trace) == 0) {
-		d = packetDifference(data, &res, &got, s.w.events, false)
+		d = packetDifference(data, &res, &got, s.w, false)
 	}
 	s.write(it, data, &res, &got, func(name string) int { return int(is[name] - was[name]) })
 	return d, nil

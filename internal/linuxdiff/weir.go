@@ -22,17 +22,21 @@ type subject struct {
 	steer  *steer
 	events []kernel.Event
 	now    int64
+	// ahead is how much further its time is than the kernel's, in ns; slack is
+	// how many seconds timeouts may differ.
+	ahead, slack int64
 }
 
 // newSubject builds weir's machine.
-func newSubject(c *gen.Case) (*subject, error) {
-	s := &subject{steer: &steer{spare: engine.NewRand(c.Seed)}}
+func newSubject(c *gen.Case, mode Mode) (*subject, error) {
+	s := &subject{steer: &steer{spare: engine.NewRand(c.Seed)}, slack: 1}
 	cfg := engine.Config{
 		Rules4: engine.Text{Name: "rules.v4", Text: []byte(c.Rules4)},
 		Rules6: engine.Text{Name: "rules.v6", Text: []byte(c.Rules6)},
 		Sysctl: maps.Clone(c.Machine.Sysctl),
 		Seed:   c.Seed, Rand: s.steer,
 	}
+	mode.set(&cfg)
 	// What the kernel machine is set to beside what the case says.
 	for k, v := range map[string]string{
 		"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1",

@@ -31,11 +31,12 @@ func run() int {
 		dir      = flag.String("dir", "", "write failing cases into this directory")
 		shrink   = flag.Bool("shrink", true, "make failing cases small")
 		reasons  = flag.Bool("reasons", false, "compare why packets are invalid, too")
+		mode     = flag.String("mode", "", "remember, forgetful or interpret; otherwise by the seed")
 		file     = flag.String("case", "", "compare this kept case only")
 	)
 	flag.Parse()
 	if *file != "" {
-		return one(*file, *reasons)
+		return one(*file, *reasons, linuxdiff.Mode(*mode))
 	}
 	if *dir != "" {
 		if err := os.MkdirAll(*dir, 0o755); err != nil {
@@ -45,7 +46,7 @@ func run() int {
 	}
 	c := linuxdiff.Campaign{
 		Seed: *seed, Packets: *packets, Duration: *duration, PerCase: *perCase, Parallel: *parallel,
-		MaxFailing: *stop, Dir: *dir, Shrink: *shrink, Reasons: *reasons, Log: os.Stdout,
+		MaxFailing: *stop, Dir: *dir, Shrink: *shrink, Reasons: *reasons, Mode: linuxdiff.Mode(*mode), Log: os.Stdout,
 	}
 	t, err := c.Run()
 	fmt.Printf("%d scenarios, %d packets in %s: %d differ %v, %d differed once\n",
@@ -61,7 +62,7 @@ func run() int {
 }
 
 // one replays a kept case.
-func one(name string, reasons bool) int {
+func one(name string, reasons bool, mode linuxdiff.Mode) int {
 	f, err := os.Open(name)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -74,7 +75,7 @@ func one(name string, reasons bool) int {
 		return 2
 	}
 	r := linuxdiff.NewRunner()
-	r.Reasons, r.Walks = reasons, true
+	r.Reasons, r.Walks, r.Mode = reasons, true, mode
 	defer r.Close()
 	rep, err := r.Replay(c)
 	if err != nil {
