@@ -219,7 +219,7 @@ func TestAdvanceEndsConnections(t *testing.T) {
 	inject(t, k, "lan0", udp(client, server, 5000, 53))
 	dev, syn := tcp(true, 1, 0, wire.SYN)
 	inject(t, k, dev, syn)
-	if err := k.Advance(60 * 1e9, nil); err != nil {
+	if err := k.Advance(60*1e9, nil); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := k.Dump()
