@@ -25,6 +25,7 @@ type cli struct {
 	Replay     replayCmd     `cmd:"" help:"Run a capture through a machine and write what comes out."`
 	Trace      traceCmd      `cmd:"" help:"Explain packet by packet what a machine does and why."`
 	Check      checkCmd      `cmd:"" help:"Say whether Linux would load a rule file."`
+	Lint       lintCmd       `cmd:"" help:"Find rules that can never match and other mistakes."`
 	Snapshot   snapshotCmd   `cmd:"" help:"Write the running machine into a machine directory."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print completion code for a shell."`
@@ -133,6 +134,9 @@ func report(e *env, err error) int {
 	if errors.As(err, &u) {
 		fmt.Fprintln(e.stderr, "weir:", u.msg)
 		return exitUsage
+	}
+	if errors.As(err, &errFound{}) {
+		return exitFailed
 	}
 	var list errorList
 	if errors.As(err, &list) {

@@ -34,7 +34,7 @@ var layers = map[string]int{
 	"xtables/std": 7,
 	"engine":      8,
 	"machine":     9, "capture": 9, "scenario/line": 9,
-	"replay":   10,
+	"replay": 10, "lint": 10,
 	"scenario": 11,
 	"cmd/weir": 12,
 }

@@ -207,6 +207,7 @@ func (p *parser) chain(line string, pos xtables.Pos) {
 		}
 		c = p.cur.byName[name]
 	}
+	c.Pos = at(from)
 	switch {
 	case policy == "":
 		p.errorf(at(len(line)), "the policy is missing (- for a chain of your own)")
