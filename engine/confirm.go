@@ -2,6 +2,7 @@ package engine
 
 import (
 	"weir/conntrack"
+	"weir/helper"
 	"weir/hook"
 	"weir/trace"
 )
@@ -56,7 +57,7 @@ func (m *Machine) extended(t *hook.Traversal) hook.Verdict {
 		return t.Drop(hook.ReasonHelper)
 	}
 	if rewritten && c.Proto() == t.Pkt.Proto {
-		t.Pkt.FixL4Checksum() // Linux computes it at the very end
+		helper.SumAnew(t.Pkt)
 	}
 	return hook.Accept
 }

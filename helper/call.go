@@ -116,8 +116,18 @@ func (k *call) replace(at, n int, text []byte, move bool) bool {
 	} else if move && diff != 0 {
 		k.tb.SetSeqAdj(k.c, k.dir, binary.BigEndian.Uint32(b[4:]), int32(diff))
 	}
-	p.FixL4Checksum()
+	SumAnew(p)
 	return true
+}
+
+// SumAnew computes the checksum of layer 4 as Linux does for a packet that it has
+// rewritten, at the very end: a sum of zero becomes 0xffff with TCP too.
+// Linux: skb_checksum_help.
+func SumAnew(p *packet.Packet) {
+	p.FixL4Checksum()
+	if b := p.Payload(); p.Proto == packet.TCP && len(b) >= 18 && b[16]|b[17] == 0 {
+		b[16], b[17] = 0xff, 0xff
+	}
 }
 
 // splice replaces n bytes at an offset, in place where there is room.

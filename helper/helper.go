@@ -23,7 +23,7 @@ type helper struct {
 // helpers is the one list of helpers.
 func helpers() []helper {
 	return []helper{
-		ftp(), tftp(), irc(), amanda(), netbiosNS(), sane(), pptp(), sipUDP(), sipTCP(),
+		ftp(), tftp(), irc(), amanda(), netbiosNS(), sane(), pptp(), sipUDP(), sipTCP(), snmp(), snmpTrap(),
 	}
 }
 

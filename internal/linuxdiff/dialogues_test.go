@@ -26,6 +26,7 @@ func dialogues() (list []dialogue) {
 	return append(list,
 		dialogue{name: "irc", rules: []string{"-p tcp --dport 6667 -j CT --helper irc"}, play: playIRC},
 		dialogue{name: "pptp", rules: []string{"-p tcp --dport 1723 -j CT --helper pptp"}, play: playPPTP},
+		dialogue{name: "snmp", rules: []string{"-p udp --dport 161 -j CT --helper snmp", "-p udp --dport 162 -j CT --helper snmp_trap"}, play: playSNMP},
 		dialogue{name: "netbios-ns", rules: []string{"-p udp --dport 137 -j CT --helper netbios-ns"}, play: playNetBIOS},
 	)
 }
@@ -449,4 +450,61 @@ func (p *player) gre(from party, to netip.Addr, id uint16) {
 		body = body[:p.r.IntN(len(body))]
 	}
 	p.inject(from.dev, wire.IP{Src: from.addr, Dst: to, Proto: 47, TTL: 64, ID: uint16(p.r.Uint32() | 1)}.Packet(body))
+}
+
+// ber is an element in the basic encoding rules.
+func (p *player) ber(tag byte, content ...byte) []byte {
+	switch n := len(content); {
+	case p.chance(3) && tag&0x20 != 0:
+		return append(append([]byte{tag, 0x80}, content...), 0, 0)
+	case n > 127 || p.chance(5):
+		return append([]byte{tag, 0x82, byte(n >> 8), byte(n)}, content...)
+	default:
+		return append([]byte{tag, byte(n)}, content...)
+	}
+}
+
+// snmp is a message with addresses in it.
+func (p *player) snmp(pdu byte, addrs ...netip.Addr) []byte {
+	var list []byte
+	for range p.r.IntN(4) {
+		v := p.ber([]byte{2, 4, 6, 0x41, 0x42, 0x43, 0x44, 0x46}[p.r.IntN(8)], make([]byte, p.r.IntN(6))...)
+		switch p.r.IntN(4) {
+		case 0, 1:
+			a := addrs[p.r.IntN(len(addrs))].As4()
+			v = p.ber(0x40, a[:]...)
+		case 2:
+			v = p.ber([]byte{5, 0x80, 0x81, 0x82}[p.r.IntN(4)])
+		}
+		list = append(list, p.ber(0x30, append(p.ber(6, 0x2b, 6, 1, 2, byte(p.r.IntN(100))), v...)...)...)
+	}
+	body := append(p.ber(2, 0, 0, byte(p.r.IntN(256))), p.ber(2, 0)...)
+	body = append(append(body, p.ber(2, 0)...), p.ber(0x30, list...)...)
+	msg := append(p.ber(2, byte(p.r.IntN(21)/10)), p.ber(4, []byte("public")[:1+p.r.IntN(6)]...)...)
+	return p.ber(0x30, append(msg, p.ber(0xa0|pdu, body...)...)...)
+}
+
+// playSNMP asks and is told, with addresses of both ends in the answers.
+func playSNMP(p *player, cl, sv party, at netip.Addr) {
+	for range 1 + p.r.IntN(4) {
+		port := uint16(1024 + p.r.IntN(60000))
+		dport := uint16(161 + p.r.IntN(2))
+		v, ok := p.datagram(cl, port, netip.AddrPortFrom(at, dport), p.snmp(byte(p.r.IntN(9)), cl.addr, at, sv.addr), sv.dev)
+		if !ok {
+			continue
+		}
+		back, _ := v.Ports()
+		for range p.r.IntN(3) {
+			p.datagram(party{sv.dev, v.Dst}, dport, netip.AddrPortFrom(v.Src, back), p.snmp(2, v.Src, cl.addr, v.Dst), cl.dev)
+		}
+		if p.chance(30) {
+			p.compare()
+		}
+	}
+	// A broadcast of the machine's own.
+	if p.chance(30) {
+		self := party{gen.Local, netip.MustParseAddr("192.0.2.1")}
+		p.datagram(self, 30000, netip.MustParseAddrPort("192.0.2.255:161"), p.snmp(0, self.addr), "lan0")
+		p.datagram(party{"lan0", host(false, true, 30)}, 161, netip.AddrPortFrom(self.addr, 30000), p.snmp(2, self.addr), "lan0")
+	}
 }

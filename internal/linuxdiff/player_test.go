@@ -6,11 +6,13 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"weir/internal/gen"
 	"weir/internal/kernel"
 	"weir/internal/wire"
+	"weir/packet"
 )
 
 // player plays dialogues of two ends through the kernel and through weir, packet
@@ -76,6 +78,7 @@ func (p *player) inject(dev string, pkt []byte) []kernel.Output {
 
 // compare looks at the tables of both.
 func (p *player) compare() {
+	p.w.now = max(p.w.now, time.Now().UnixNano())
 	entries, err := p.k.Dump()
 	if err != nil {
 		panic(err)
@@ -84,7 +87,6 @@ func (p *player) compare() {
 	if err != nil {
 		panic(err)
 	}
-	p.w.now = max(p.w.now, time.Now().UnixNano())
 	d := sameTable(entries, p.w.dump(), p.w.slack)
 	if d == nil {
 		d = sameExpects(expects, p.w.expects())
@@ -193,7 +195,13 @@ func (e *end) say(msg string) (got string) {
 		}
 		return string(g)
 	}
-	switch p.r.IntN(6) {
+	switch p.r.IntN(7) {
+	case 6: // and then an error about what was heard
+		g, _ := e.deliver(e.segment(flags, data, nil))
+		e.seq += uint32(len(data))
+		e.other.complain()
+		e.complain()
+		return string(g)
 	case 0: // in two pieces
 		at := p.r.IntN(len(data) + 1)
 		a, _ := e.deliver(e.segment(flags, data[:at], nil))
@@ -261,6 +269,19 @@ func corrupt(r *rand.Rand, data []byte) {
 	default:
 		data[at] = " \r\n,.|:;()@<>\x00=\"/"[r.IntN(17)]
 	}
+}
+
+// complain sends an ICMP error about a packet that the other end sent, as this
+// end saw it.
+func (e *end) complain() {
+	v := wire.Segment{Sport: e.peer.Port(), Dport: e.port, Seq: e.ack, Ack: e.seq, Flags: wire.ACK, Win: 60000}
+	inner := wire.IP{Src: e.peer.Addr(), Dst: e.host.addr, Proto: 6, TTL: 60, ID: uint16(e.p.r.Uint32())}.Packet(v.Bytes(e.peer.Addr(), e.host.addr))
+	typ, code := uint8(3), uint8(1)
+	if e.host.addr.Is6() {
+		typ, code = 1, 3
+	}
+	e.p.inject(e.host.dev, wire.IP{Src: e.host.addr, Dst: e.peer.Addr(), Proto: wire.ICMPOf(e.host.addr), TTL: 64, ID: 7}.
+		Packet(wire.ICMP(e.host.addr, e.peer.Addr(), typ, code, 0, inner[:min(len(inner), 20+e.p.r.IntN(60))])))
 }
 
 // acknowledge sends an acknowledgement, sometimes a selective one.
@@ -357,6 +378,12 @@ func settings() []surroundings {
 	}
 }
 
+// helper is the name of the helper in the first rule.
+func (d *dialogue) helper() string {
+	_, name, _ := strings.Cut(d.rules[0], "--helper ")
+	return name
+}
+
 // rules is the rule set of a dialogue in a surroundings.
 func (d *dialogue) rulesIn(s *surroundings) (four, six string) {
 	text := "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
@@ -366,7 +393,10 @@ func (d *dialogue) rulesIn(s *surroundings) (four, six string) {
 		}
 	}
 	text += "COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n%sCOMMIT\n" +
-		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A FORWARD -m conntrack --ctstate RELATED\nCOMMIT\n"
+		"*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n" +
+		"-A FORWARD -m conntrack --ctstate NEW -j CONNMARK --set-mark 0x77\nCOMMIT\n" +
+		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A FORWARD -m conntrack --ctstate RELATED\n" +
+		"-A FORWARD -m conntrack --ctstatus EXPECTED\n-A FORWARD -m helper --helper " + d.helper() + "\n-A FORWARD -m connmark --mark 0x77\nCOMMIT\n"
 	if d.v6 {
 		return "", fmt.Sprintf(text, s.nat6)
 	}
@@ -379,6 +409,9 @@ func (d *dialogue) playIn(s *surroundings, k *kernel.Kernel, p *player, seed uin
 	c.Rules4, c.Rules6 = d.rulesIn(s)
 	w, err := newSubject(c, BySeed)
 	if err != nil {
+		return nil, err
+	}
+	if err := k.Reload(c.Rules4, c.Rules6); err != nil { // counts from zero
 		return nil, err
 	}
 	if err := k.Flush(); err != nil {
@@ -400,5 +433,17 @@ func (d *dialogue) playIn(s *surroundings, k *kernel.Kernel, p *player, seed uin
 	}
 	d.play(p, client, server, s.at(d.v6))
 	p.compare()
+	text, err := k.Save(d.v6)
+	if err != nil {
+		return nil, err
+	}
+	family, what := packet.IPv4, "counters4"
+	if d.v6 {
+		family, what = packet.IPv6, "counters6"
+	}
+	if diff := sameCounters(what, text, w.counters(family)); diff != nil {
+		diff.Packet = len(p.played)
+		return diff, nil
+	}
 	return nil, nil
 }
