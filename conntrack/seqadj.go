@@ -72,7 +72,8 @@ func (tb *Table) seqOffset(c *Conn, d Dir, seq uint32) uint32 {
 // AdjustSeq moves the sequence number, the acknowledgement and the selective
 // acknowledgements of a packet of direction d. b begins at its layer-4 header.
 // False: the header is cut off or its options are broken, and the packet is to
-// be dropped. Linux: nf_ct_seq_adjust.
+// be dropped. An ICMP error about the connection is taken for a segment, as
+// Linux does. Linux: nf_ct_seq_adjust.
 func (tb *Table) AdjustSeq(c *Conn, d Dir, b []byte) bool {
 	e := tb.extOf(c)
 	if e == nil {
@@ -84,6 +85,9 @@ func (tb *Table) AdjustSeq(c *Conn, d Dir, b []byte) bool {
 	seq, ack := binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	other := &e.seq[1-d]
 	put32(b, 4, seq+e.seq[d].offset(seq))
+	if b[13]&packet.TCPAck == 0 {
+		return true
+	}
 	put32(b, 8, ack-other.behind(ack))
 	return adjustSack(b, other)
 }

@@ -3,6 +3,8 @@ package conntrack
 import (
 	"encoding/binary"
 	"testing"
+
+	"weir/packet"
 )
 
 // TestSequenceNumbersMove moves the numbers of both directions of a connection
@@ -56,7 +58,7 @@ func segmentWithSack(seq, ack, edge uint32) []byte {
 	be := binary.BigEndian
 	be.PutUint32(b[4:], seq)
 	be.PutUint32(b[8:], ack)
-	b[12] = 8 << 4
+	b[12], b[13] = 8<<4, packet.TCPAck
 	b[20], b[21], b[22], b[23] = 1, 1, 5, 10
 	be.PutUint32(b[24:], edge)
 	be.PutUint32(b[28:], edge)

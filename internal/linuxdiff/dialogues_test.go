@@ -83,9 +83,12 @@ func playFTP(p *player, cl, sv party, at netip.Addr) {
 		c.say("NOOP\r\n")
 		s.say("200 fine\r\n")
 	}
-	if p.chance(50) {
+	switch p.r.IntN(4) {
+	case 0, 1:
 		c.say("QUIT\r\n")
 		c.close()
+	case 2:
+		c.send(wire.RST, nil, nil)
 	}
 }
 

@@ -17,7 +17,7 @@ func CT() xtables.TargetExt {
 		Options: append(one("helper", "timeout", "ctevents", "expevents", "zone", "zone-orig", "zone-reply"),
 			flags("notrack")...),
 		Parse: parseCT,
-		Doc:   "partly: all options but --timeout, since there are no timeout policies; helpers: ftp, tftp, irc, amanda, netbios-ns, sane, pptp, sip",
+		Doc:   "partly: all options but --timeout, since there are no timeout policies; helpers: ftp, tftp, irc, amanda, netbios-ns, sane, pptp, sip, snmp, snmp_trap, not those of H.323 (Q.931, RAS)",
 	}
 }
 
