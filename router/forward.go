@@ -81,8 +81,11 @@ func (r *Router) mayForward6(p *passage) hook.Reason {
 func (r *Router) mtu(t *hook.Traversal, forwarding bool) int {
 	m := t.Route.MTU
 	if t.Pkt.Family == packet.IPv6 {
-		if !forwarding {
+		switch {
+		case !forwarding:
 			m = t.Route.PathMTU()
+		case !t.Route.Locked:
+			m = t.Route.Out.MTU // what the route carries shows at the way out
 		}
 		return max(m, 1280)
 	}

@@ -81,6 +81,9 @@ func (k *Kernel) SendLocal(pkt []byte, mark uint32) (Result, error) {
 	return res, err
 }
 
+// Pending is what came by itself since the last packet: timers.
+func (k *Kernel) Pending() (Result, error) { return k.collect() }
+
 // drain throws away what came by itself since the last packet: timers.
 func (k *Kernel) drain() error {
 	_, err := k.collect()

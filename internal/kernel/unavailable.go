@@ -18,6 +18,9 @@ func (*Kernel) InjectFrame(string, [6]byte, [6]byte, []byte) (Result, error) {
 	return Result{}, ErrUnavailable
 }
 
+// Pending returns ErrUnavailable.
+func (*Kernel) Pending() (Result, error) { return Result{}, ErrUnavailable }
+
 // SNMP returns ErrUnavailable.
 func (*Kernel) SNMP() (map[string]uint64, error) { return nil, ErrUnavailable }
 

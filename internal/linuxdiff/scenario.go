@@ -38,7 +38,7 @@ type scene struct {
 
 	out   scenario.Writer
 	conns scenario.Numbers
-	frags []uint32 // identifications that the machine chose, in order
+	frags [2][]uint32 // identifications that the machine chose, in order, by family
 }
 
 // chain is what a walk through it can name.
@@ -332,8 +332,7 @@ func (s *scene) packet(it *replay.Item) (*Difference, error) {
 	}
 	// Timers that ran out are no event of this packet, whoever notices.
 	over := s.w.dump()
-	s.w.m.Tick(it.Time)
-	s.w.now = it.Time
+	late := s.w.tick(it.Time)
 	for _, e := range s.w.dump() {
 		over = slices.DeleteFunc(over, func(o kernel.Entry) bool { return o.Orig == e.Orig && o.Zone == e.Zone })
 	}
@@ -344,6 +343,10 @@ func (s *scene) packet(it *replay.Item) (*Difference, error) {
 	}
 	if it.In == machine.Local {
 		numbered(it)
+	}
+	pending, err := s.k.Pending()
+	if err != nil {
+		return nil, err
 	}
 	var res kernel.Result
 	dev := s.f.Machine.Iface(it.In)
@@ -362,7 +365,9 @@ func (s *scene) packet(it *replay.Item) (*Difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Events = slices.DeleteFunc(res.Events, expired)
+	// What timers sent counts for the packet after them, and is no part of its walk.
+	res.Out = append(pending.Out, res.Out...)
+	res.Events = slices.DeleteFunc(append(pending.Events, res.Events...), expired)
 	data := slices.Clone(it.Data)
 	s.w.steer.follow(res.Events)
 	s.w.steer.more = nil
@@ -371,7 +376,8 @@ func (s *scene) packet(it *replay.Item) (*Difference, error) {
 	s.w.events = slices.DeleteFunc(s.w.events, expired)
 	var d *Difference
 	if !(res.Refused != nil && !errors.Is(res.Refused, syscall.EPERM) && len(res.Trace) == 0) {
-		d = packetDifference(data, &res, &got, s.w, false)
+		got.Out = append(late, got.Out...)
+		d = packetDifference(data, &res, &got, s.w, true)
 	}
 	s.write(it, data, &res, &got, func(name string) int { return int(is[name] - was[name]) })
 	return d, nil

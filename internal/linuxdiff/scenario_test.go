@@ -119,6 +119,8 @@ func sides(a, b string) string {
 	return out.String()
 }
 
+var digits = regexp.MustCompile(`\b\d+\b`)
+
 var left = regexp.MustCompile(`^(    \S+ +\d+ )(\d+) `)
 
 // settle takes out of what Linux did the value of what it takes at random, and
@@ -126,11 +128,18 @@ var left = regexp.MustCompile(`^(    \S+ +\d+ )(\d+) `)
 // the time that the test took.
 func (s *scene) settle(text, mine string) string {
 	text, rules := cutBefore(text, "\nrules.v")
+	chosen := map[string]string{}
 	for _, d := range s.w.steer.draws {
 		if d.hi > d.lo {
-			text = regexp.MustCompile(`\b`+strconv.Itoa(int(d.value))+`\b`).ReplaceAllString(text, scenario.Range(d.lo, d.hi))
+			chosen[strconv.Itoa(int(d.value))] = scenario.Range(d.lo, d.hi)
 		}
 	}
+	text = digits.ReplaceAllStringFunc(text, func(n string) string {
+		if r, ok := chosen[n]; ok {
+			return r
+		}
+		return n
+	})
 	text += rules
 	lines, theirs := strings.Split(text, "\n"), section(strings.Split(mine, "\n"))
 	i := slices.Index(lines, "conntrack") + 1

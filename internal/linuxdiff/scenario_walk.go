@@ -21,6 +21,15 @@ var use = regexp.MustCompile(`use=\d+`)
 // newSpare is weir's choice where the kernel made none.
 func newSpare() *engine.Rand { return engine.NewRand(1) }
 
+// tick lets time pass and returns what timers sent.
+func (s *subject) tick(now int64) (out []engine.Output) {
+	s.now = now
+	for _, o := range s.m.Tick(now).Out {
+		out = append(out, engine.Output{Dev: o.Dev, Data: slices.Clone(o.Data)})
+	}
+	return out
+}
+
 // receive gives weir one packet of a scenario.
 func (s *subject) receive(it *replay.Item, data []byte) engine.Result {
 	if it.In == machine.Local {
@@ -63,7 +72,7 @@ func (s *scene) write(it *replay.Item, data []byte, res *kernel.Result, w *engin
 		family = 1
 	}
 	drop, state := s.steps(p, family, res)
-	p.Verdict = fate(it, res, w, grew)
+	p.Verdict = fate(it, drop, res, w, grew)
 	if p.Verdict == "drop" {
 		p.Reason = drop
 		if drop == "" && w.Verdict == engine.Dropped {
@@ -72,7 +81,7 @@ func (s *scene) write(it *replay.Item, data []byte, res *kernel.Result, w *engin
 	}
 	p.Conn = s.conn(state, res, w)
 	for _, l := range w.Logs {
-		if l.Source == "LOG" || l.Source != "TRACE" && !strings.HasPrefix(l.Source, "nf_ct_proto_") {
+		if l.Source != "TRACE" {
 			p.Logs = append(p.Logs, l.Text)
 		}
 	}
@@ -81,25 +90,31 @@ func (s *scene) write(it *replay.Item, data []byte, res *kernel.Result, w *engin
 }
 
 // fate is what the counters of IP say.
-func fate(it *replay.Item, res *kernel.Result, w *engine.Result, grew func(string) int) string {
+func fate(it *replay.Item, drop string, res *kernel.Result, w *engine.Result, grew func(string) int) string {
 	in := grew("Ip.InDelivers") + grew("Ip.InUnknownProtos") + grew("Ip6InDelivers") + grew("Ip6InUnknownProtos")
+	v6 := len(it.Data) > 0 && it.Data[0]>>4 == 6
+	gathered := grew("Ip.ReasmReqds")+grew("Ip6ReasmReqds") > 0 && grew("Ip.ReasmOKs")+grew("Ip6ReasmOKs") == 0
 	switch {
-	case it.In == machine.Local && res.Refused == nil && (len(res.Out) > 0 || in > 0):
+	case it.In == machine.Local && res.Refused == nil && len(res.Out) > 0:
 		return "output"
-	case it.In == machine.Local:
-		return "drop"
 	case in > 0:
 		return "local"
-	case passed(res.Trace) && len(res.Out) > 0:
-		return "forward"
-	case len(res.Trace) > 0 || len(res.Out) > 0:
-		return "drop"
-	case grew("Ip.ReasmReqds")+grew("Ip6ReasmReqds") > 0:
+	case drop == "" && (gathered || v6 && w.Verdict == engine.Held): // what conntrack gathers for IPv6 nobody counts
+		if w.Verdict == engine.Dropped {
+			return "drop" // a fragment that is thrown away counts like one that waits
+		}
 		return "held"
-	case len(it.Data) > 0 && it.Data[0]>>4 == 6 && w.Verdict == engine.Held:
-		return "held" // what connection tracking puts together nobody counts
+	case drop == "" && reached(res.Trace, "INPUT"):
+		return "local"
+	case it.In != machine.Local && passed(res.Trace) && len(res.Out) > 0 && grew("Ip.FragFails")+grew("Ip6FragFails") == 0:
+		return "forward"
 	}
 	return "drop"
+}
+
+// reached says whether a packet came to a hook.
+func reached(lines []string, hook string) bool {
+	return slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "mangle:"+hook+":") })
 }
 
 // passed says whether a packet went from FORWARD to POSTROUTING.
@@ -217,11 +232,16 @@ func (s *scene) counted(in, data []byte) []byte {
 	if packet.Parse(d, &p) != nil || !p.More && p.FragOff == 0 {
 		return data
 	}
+	family := 0
+	if p.Family == packet.IPv6 {
+		family = 1
+	}
 	count := func(id uint32) uint32 {
-		i := slices.Index(s.frags, id)
+		seen := &s.frags[family]
+		i := slices.Index(*seen, id)
 		if i < 0 {
-			i = len(s.frags)
-			s.frags = append(s.frags, id)
+			i = len(*seen)
+			*seen = append(*seen, id)
 		}
 		return uint32(i + 1)
 	}
