@@ -86,7 +86,7 @@ func record(f *scenario.File) (want string, diff *Difference, s *scene, err erro
 	}
 	ec := replay.Config(f.Machine, 1)
 	ec.Rules4.Text, ec.Rules6.Text = []byte(rules[0]), []byte(rules[1])
-	s.w = &subject{steer: &steer{spare: newSpare()}}
+	s.w = &subject{steer: &steer{spare: newSpare()}, slack: 1}
 	ec.Rand = s.w.steer
 	if err := s.w.open(ec); err != nil {
 		return "", nil, nil, err
