@@ -8,63 +8,56 @@ type collector struct {
 	next    int64  // start of the next scan
 	cursor  uint32 // next slot of a scan that is under way, 0 if none is
 	begun   int64  // start of the scan that is under way
-	last    int64  // last Tick
 	sum     int64  // of the remaining times, each clamped
 	n       int64
 }
 
 const (
-	gcFirst   = second
-	gcMin     = second
-	gcMax     = 60 * second
-	gcClamp   = 300 * second
-	gcWeight  = 100 // the initial average counts as so many connections
-	gcSmall   = 8192
-	gcAtLeast = 256 // slots that a Tick looks at, at least
+	gcFirst  = second
+	gcMin    = second
+	gcMax    = 60 * second
+	gcClamp  = 300 * second
+	gcWeight = 100 // the initial average counts as so many connections
+	gcSmall  = 8192
+	gcAtMost = 512 // slots of a big table that one Tick looks at
 )
 
 // Tick lets time pass: expired connections are collected as Linux's worker
-// would, and in a big table spread over calls so that no packet waits long.
-// The engine calls it before each packet and when the clock moves.
+// would. In a big table a scan takes a second of the packet clock, spread over
+// the calls, and no call looks at more than a few hundred connections, so that
+// no packet waits long. The engine calls it before each packet and when the
+// clock moves.
 func (tb *Table) Tick(now int64) {
-	if tb.expects.count != 0 {
-		tb.tickExpects(now)
-	}
+	tb.tickExpects(now)
 	g := &tb.gc
 	if !g.started {
-		g.started, g.next, g.last = true, now+gcFirst, now
+		g.started, g.next = true, now+gcFirst
 		return
 	}
-	elapsed := max(0, now-g.last)
-	g.last = max(g.last, now)
-	if g.cursor != 0 {
-		// About a second of the packet clock for the whole table.
-		budget := uint64(tb.used)
-		if elapsed < second {
-			budget = max(gcAtLeast, uint64(tb.used)*uint64(elapsed)/uint64(second))
+	for g.cursor == 0 {
+		if g.next > now {
+			return
 		}
-		tb.scan(now, budget)
-		return
-	}
-	for g.next <= now && g.cursor == 0 {
 		if tb.count == 0 {
 			g.next = now + gcMax
 			return
 		}
-		at, budget := g.next, uint64(tb.used)
-		if tb.used > gcSmall {
-			at, budget = now, gcAtLeast
-			if elapsed >= second {
-				budget = uint64(tb.used)
-			}
+		g.cursor, g.begun, g.sum, g.n = 1, g.next, gcMax*gcWeight, gcWeight
+		if tb.used <= gcSmall {
+			tb.scan(g.begun, tb.used)
+		} else {
+			g.begun = max(g.begun, now-second)
 		}
-		g.cursor, g.begun, g.sum, g.n = 1, at, gcMax*gcWeight, gcWeight
-		tb.scan(at, budget)
+	}
+	// So many are to be done by now.
+	due := uint64(tb.used) * uint64(min(max(now-g.begun, 0), second)) / uint64(second)
+	if done := uint64(g.cursor); due >= done {
+		tb.scan(now, uint32(min(due-done+1, gcAtMost)))
 	}
 }
 
 // scan looks at up to budget slots.
-func (tb *Table) scan(now int64, budget uint64) {
+func (tb *Table) scan(now int64, budget uint32) {
 	g := &tb.gc
 	crowded := tb.cfg.Max / 100 * 95
 	for ; budget > 0 && g.cursor < tb.used; budget-- {

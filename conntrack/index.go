@@ -16,6 +16,7 @@ import (
 // atomic loads and without a lock: what they find they check in the record
 // itself, and what they miss they look up again under the machine's lock.
 type index struct {
+	regions *regions
 	chunks  []*[chunkBuckets]bucket
 	buckets uint32 // in use
 	mask    uint32 // 2^k-1, where 2^k <= buckets < 2^(k+1)
@@ -51,9 +52,10 @@ func makeRef(slot uint32, d Dir) entryRef { return entryRef(slot<<1) | entryRef(
 func (r entryRef) slot() uint32           { return uint32(r >> 1) }
 func (r entryRef) dir() Dir               { return Dir(r & 1) }
 
-func newIndex() index {
+func newIndex(r *regions) index {
 	return index{
-		chunks:  []*[chunkBuckets]bucket{new([chunkBuckets]bucket)},
+		regions: r,
+		chunks:  []*[chunkBuckets]bucket{alloc[[chunkBuckets]bucket](r)},
 		buckets: chunkBuckets, mask: chunkBuckets - 1,
 	}
 }
@@ -188,7 +190,7 @@ func (ix *index) newOver() uint32 {
 		return n
 	}
 	if ix.overUsed%chunkBuckets == 0 {
-		ix.over = append(ix.over, new([chunkBuckets]bucket))
+		ix.over = append(ix.over, alloc[[chunkBuckets]bucket](ix.regions))
 	}
 	ix.overUsed++
 	return ix.overUsed
@@ -240,7 +242,7 @@ func (ix *index) fillHole(before, b *bucket, i int) {
 // split adds one bucket and divides the one whose turn it is.
 func (ix *index) split(tb *Table) {
 	if ix.buckets%chunkBuckets == 0 {
-		ix.chunks = append(ix.chunks, new([chunkBuckets]bucket))
+		ix.chunks = append(ix.chunks, alloc[[chunkBuckets]bucket](ix.regions))
 	}
 	fresh := ix.buckets
 	old := ix.at(fresh & ix.mask)

@@ -8,6 +8,7 @@ import "unsafe"
 const chunkConns = 1024
 
 type slab struct {
+	regions  *regions
 	conns    []*[chunkConns]Conn
 	counters []*[chunkConns][2]Counter
 	starts   []*[chunkConns]int64
@@ -29,9 +30,9 @@ func (s *slab) take() *Conn {
 	}
 	if s.used == 0 {
 		s.used = 1
-		s.conns = append(s.conns, new([chunkConns]Conn))
+		s.conns = append(s.conns, alloc[[chunkConns]Conn](s.regions))
 	} else if s.used%chunkConns == 0 {
-		s.conns = append(s.conns, new([chunkConns]Conn))
+		s.conns = append(s.conns, alloc[[chunkConns]Conn](s.regions))
 	}
 	slot := s.used
 	s.used++
@@ -68,7 +69,7 @@ func (s *slab) addCounters(c *Conn) {
 		s.counters = append(s.counters, nil)
 	}
 	if s.counters[n] == nil {
-		s.counters[n] = new([chunkConns][2]Counter)
+		s.counters[n] = alloc[[chunkConns][2]Counter](s.regions)
 	}
 	s.counters[n][c.index%chunkConns] = [2]Counter{}
 	c.flags |= counted

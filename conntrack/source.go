@@ -14,6 +14,7 @@ import (
 // that neither a look-up for a source that is new nor the growth of the table
 // touches a connection, as a rule.
 type sources struct {
+	regions *regions
 	chunks  []*[chunkSources]sourceBucket
 	buckets uint32 // in use
 	mask    uint32 // 2^k-1, where 2^k <= buckets < 2^(k+1)
@@ -101,7 +102,7 @@ func (tb *Table) LinkSource(c *Conn) {
 	}
 	s := &tb.sources
 	if s.chunks == nil {
-		s.chunks = []*[chunkSources]sourceBucket{new([chunkSources]sourceBucket)}
+		s.chunks = []*[chunkSources]sourceBucket{alloc[[chunkSources]sourceBucket](s.regions)}
 		s.buckets, s.mask = chunkSources, chunkSources-1
 	}
 	c.flags |= inSources
@@ -136,7 +137,7 @@ func (s *sources) put(b *sourceBucket, tag uint16, slot uint32) {
 		s.overFree = s.overAt(n).next
 	} else {
 		if s.overUsed%chunkSources == 0 {
-			s.over = append(s.over, new([chunkSources]sourceBucket))
+			s.over = append(s.over, alloc[[chunkSources]sourceBucket](s.regions))
 		}
 		s.overUsed++
 		n = s.overUsed
@@ -150,7 +151,7 @@ func (s *sources) put(b *sourceBucket, tag uint16, slot uint32) {
 // split adds one bucket and divides the one whose turn it is.
 func (s *sources) split() {
 	if s.buckets%chunkSources == 0 {
-		s.chunks = append(s.chunks, new([chunkSources]sourceBucket))
+		s.chunks = append(s.chunks, alloc[[chunkSources]sourceBucket](s.regions))
 	}
 	fresh := s.buckets
 	from := s.at(fresh & s.mask)

@@ -52,7 +52,11 @@ type Table struct {
 
 // New makes an empty table.
 func New(cfg Config) *Table {
-	tb := &Table{cfg: cfg, key: cfg.HashKey, hashKey: newHashKey(cfg.HashKey), index: newIndex()}
+	tb := &Table{cfg: cfg, key: cfg.HashKey, hashKey: newHashKey(cfg.HashKey)}
+	r := newRegions(tb)
+	tb.regions = &r
+	tb.index = newIndex(tb.regions)
+	tb.sources.regions = tb.regions
 	list := trackers()
 	generic := &tracker{proto: 0, clashOK: true, track: trackGeneric}
 	for i := range tb.trackers {

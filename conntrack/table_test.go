@@ -272,7 +272,7 @@ func TestTheCollectorFindsWhatNobodyAsksFor(t *testing.T) {
 	}
 }
 
-func TestALongPauseIsCollectedInOneTick(t *testing.T) {
+func TestALongPauseIsCollectedAtOnce(t *testing.T) {
 	for _, n := range []int{10, 20000} {
 		b := newBox(t, func(c *Config) { c.Max = 0 })
 		b.tb.Tick(b.now)
@@ -281,8 +281,14 @@ func TestALongPauseIsCollectedInOneTick(t *testing.T) {
 			b.tb.Confirm(&ref, nil, b.now)
 		}
 		b.sleep(1000 * second)
-		b.tb.Tick(b.now)
-		b.tb.Reap()
+		// No call does more than its share.
+		for before := b.tb.Len(); before > 0; before = b.tb.Len() {
+			b.tb.Tick(b.now)
+			b.tb.Reap()
+			if done := before - b.tb.Len(); done == 0 || n > gcSmall && done > gcAtMost {
+				t.Fatalf("a Tick collected %d of %d", done, before)
+			}
+		}
 		if err := b.tb.check(); err != nil || b.tb.Len() != 0 {
 			t.Errorf("%d of %d left, %v", b.tb.Len(), n, err)
 		}
