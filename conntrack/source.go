@@ -3,7 +3,6 @@ package conntrack
 import (
 	"encoding/binary"
 
-	"weir/internal/siphash"
 	"weir/packet"
 )
 
@@ -50,9 +49,9 @@ func (tb *Table) sourceHash(t *Tuple, zone uint16) uint32 {
 	le := binary.LittleEndian
 	last := uint64(t.SrcL4) | uint64(zone)<<16 | uint64(t.Proto)<<32 | uint64(t.L3)<<40 | 1<<63
 	if t.L3 == packet.IPv4 {
-		return uint32(siphash.Sum2(&tb.key, le.Uint64(t.Src[:]), last))
+		return uint32(tb.hashKey.four(le.Uint64(t.Src[:]), last))
 	}
-	return uint32(siphash.Sum5(&tb.key, le.Uint64(t.Src[:]), le.Uint64(t.Src[8:]), 0, 0, last))
+	return uint32(tb.hashKey.six(le.Uint64(t.Src[:]), le.Uint64(t.Src[8:]), 0, 0, last))
 }
 
 // bothZone is the zone of a connection if it counts in both directions, else 0.
@@ -237,6 +236,15 @@ func (tb *Table) unlinkSource(c *Conn) {
 		b.slot[i] = c.srcNext
 	}
 	c.srcNext, c.srcPrev = 0, 0
+}
+
+// HasSource reports whether EachSource may have something for a tuple and zone.
+func (tb *Table) HasSource(t *Tuple, zone uint16) bool {
+	if tb.sources.chunks == nil {
+		return false
+	}
+	_, i := tb.sources.find(tb.sourceHash(t, zone))
+	return i >= 0
 }
 
 // EachSource calls f with the linked connections whose original tuple has the

@@ -27,6 +27,9 @@ func NullBinding(t *hook.Traversal, c *conntrack.Conn, m Manip) bool {
 }
 
 func setup(t *hook.Traversal, c *conntrack.Conn, r *Range, m Manip, null bool) bool {
+	if plain(t, c, r, m) {
+		return true
+	}
 	if c.Has(conntrack.Confirmed) {
 		return true
 	}
