@@ -255,22 +255,25 @@ func (ix *index) split(tb *Table) {
 	chain := *old
 	ix.clear(old)
 	for {
-		for i, r := range chain.ref {
-			if r == 0 {
-				break
-			}
+		// First all hashes, so that the reads of the records go on side by side.
+		var moves [bucketSlots]uint32
+		n := 0
+		for ; n < bucketSlots && chain.ref[n] != 0; n++ {
+			moves[n] = tb.hashOf(chain.ref[n]) & bit
+		}
+		for i, r := range chain.ref[:n] {
 			dst := old
-			if tb.hashOf(r)&bit != 0 {
+			if moves[i] != 0 {
 				dst = to
 			}
 			ix.put(dst, chain.tag(i), r)
 		}
-		n := chain.next
-		if n == 0 {
+		over := chain.next
+		if over == 0 {
 			break
 		}
-		chain = *ix.overAt(n)
-		ix.freeOver(n)
+		chain = *ix.overAt(over)
+		ix.freeOver(over)
 	}
 }
 
