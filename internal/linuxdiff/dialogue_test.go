@@ -53,7 +53,7 @@ func TestHelpersDoAsLinux(t *testing.T) {
 				}
 				for i := range n {
 					seed := *dialogueSeed + uint64(i)
-					p := &player{}
+					p := &player{counts: i%8 == 0}
 					if i > 0 {
 						p.wild = []int{0, 15, 40, 5}[i%4]
 					}
