@@ -211,6 +211,11 @@ type List struct {
 type Error struct {
 	Pos Pos
 	Msg string
+	// Said is what iptables 1.8.9 itself says to this, without its name and
+	// version, and Status how it ends: 1 the rule set would not have it, 2 the
+	// command line is wrong, 3 there is no such table. Zero: nothing is known.
+	Said   string
+	Status int
 }
 
 // Error is "file:line:column: message".

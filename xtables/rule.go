@@ -220,15 +220,15 @@ func appendProto(b []byte, p uint8) []byte {
 func appendNet(b []byte, f packet.Family, a, mask packet.Addr) []byte {
 	b = a.Append(b, f)
 	b = append(b, '/')
-	n, ok := maskBits(f, mask)
+	n, ok := MaskBits(f, mask)
 	if !ok {
 		return mask.Append(b, f)
 	}
 	return strconv.AppendInt(b, int64(n), 10)
 }
 
-// maskBits is the length of a mask; false if it has holes.
-func maskBits(f packet.Family, m packet.Addr) (int, bool) {
+// MaskBits is the length of a mask; false if it has holes.
+func MaskBits(f packet.Family, m packet.Addr) (int, bool) {
 	n, end := 0, false
 	for i := 0; i < f.Len()*8; i++ {
 		if m[i/8]&(0x80>>(i%8)) == 0 {

@@ -204,7 +204,7 @@ func (rs *Ruleset) Fork() *Ruleset {
 func At(pos Pos, err error) *Error {
 	if e, ok := err.(*Error); ok {
 		if e.Pos.Line == 0 {
-			return &Error{Pos: pos, Msg: e.Msg}
+			return &Error{Pos: pos, Msg: e.Msg, Said: e.Said, Status: e.Status}
 		}
 		return e
 	}

@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	"weir/xtables/verbs"
 )
 
 // Exit statuses.
@@ -26,6 +28,7 @@ type cli struct {
 	Trace      traceCmd      `cmd:"" help:"Explain packet by packet what a machine does and why."`
 	Check      checkCmd      `cmd:"" help:"Say whether Linux would load a rule file."`
 	Lint       lintCmd       `cmd:"" help:"Find rules that can never match and other mistakes."`
+	With       withCmd       `cmd:"" help:"Run a program whose iptables changes a machine directory."`
 	Snapshot   snapshotCmd   `cmd:"" help:"Write the running machine into a machine directory."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print completion code for a shell."`
@@ -57,6 +60,11 @@ func main() {
 		colour:   isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 		progress: isTerminal(os.Stderr),
 		width:    terminalWidth(os.Stdout),
+	}
+	if p, ok := verbs.Find(os.Args[0]); ok {
+		if dir := os.Getenv(withEnv); dir != "" {
+			os.Exit(tool(e, p, dir, os.Args))
+		}
 	}
 	os.Exit(run(e, os.Args[1:]))
 }
@@ -129,6 +137,10 @@ func run(e *env, args []string) (code int) {
 func report(e *env, err error) int {
 	if err == nil {
 		return exitOK
+	}
+	var x exitStatus
+	if errors.As(err, &x) {
+		return int(x)
 	}
 	var u errUsage
 	if errors.As(err, &u) {

@@ -31,7 +31,7 @@ var layers = map[string]int{
 	"nat": 3, "router": 3, "xtables/logline": 3,
 	"helper": 4, "xtables": 4, "xtables/args": 5,
 	"xtables/match": 6, "xtables/target": 6, "xtables/save": 6,
-	"xtables/std": 7,
+	"xtables/std": 7, "xtables/verbs": 7,
 	"engine":      8,
 	"machine":     9, "capture": 9, "scenario/line": 9,
 	"replay": 10, "lint": 10,

@@ -30,6 +30,7 @@ func (p *parser) network(s string, pos xtables.Pos) (n network, ok bool) {
 	if has {
 		if n.mask, ok = readMask(p.family, mask); !ok {
 			p.errorf(pos, "%q is neither a prefix length nor a mask", mask)
+			p.said(2, "invalid mask `%s' specified", mask)
 			return n, false
 		}
 		if n.mask.IsZero() {
@@ -42,6 +43,7 @@ func (p *parser) network(s string, pos xtables.Pos) (n network, ok bool) {
 	}
 	if !ok {
 		p.errorf(pos, "%s", p.noAddress(addr))
+		p.said(2, "host/network `%s' not found", addr)
 		return n, false
 	}
 	for i := range n.addr {

@@ -12,20 +12,30 @@ import (
 func (r *ruleReader) finish() {
 	if r.cmd == 0 {
 		if !r.bad {
-			r.errorf(r.start, "the line has no command; -A CHAIN appends a rule")
+			r.errorf(r.start, "the line has no command; -A CHAIN appends a rule").said(2, "no command specified")
 		}
+		return
+	}
+	if r.interval && !r.waitGiven {
+		r.errorf(r.cmdPos, "-W has no meaning without -w").said(2, "--wait-interval only makes sense with --wait\n")
+		return
+	}
+	if c := r.illegal(); c != 0 && !r.bad {
+		r.errorf(r.cmdPos, "-%c has no place behind -%c", c, r.cmd).said(2, "Illegal option `-%c' with this command", c)
+		return
+	}
+	if r.dry {
 		return
 	}
 	switch r.cmd {
 	case 'A', 'I', 'D', 'R', 'C':
 		r.ruleCommand()
+	case 'L', 'S':
+		r.listing()
+	case 'h', 'V':
 	default:
-		if s := strings.Trim(r.seen, "c"); s != "" || len(r.blocks) > 0 {
-			opt := "-m"
-			if s != "" {
-				opt = "-" + s[:1]
-			}
-			r.errorf(r.cmdPos, "%s has no place behind -%c", opt, r.cmd)
+		if len(r.blocks) > 0 && !r.p.run {
+			r.errorf(r.cmdPos, "-m has no place behind -%c", r.cmd)
 			return
 		}
 		r.chainCommand()
@@ -41,7 +51,10 @@ func (r *ruleReader) find() *xtables.Chain {
 		for _, c := range t.chains {
 			near = append(near, c.Name)
 		}
-		r.errorf(r.chainPos, "no chain %s in table %s%s", quote(r.chain), t.name, suggest("", r.chain, near))
+		r.errorf(r.chainPos, "no chain %s in table %s%s", quote(r.chain), t.name, suggest("", r.chain, near)).said(1, noName)
+		if len(r.chain) > maxName {
+			r.said(2, "chain name `%s' too long (must be under 29 chars)", r.chain)
+		}
 	}
 	return c
 }
@@ -50,11 +63,20 @@ func (r *ruleReader) find() *xtables.Chain {
 func (r *ruleReader) ruleCommand() {
 	switch {
 	case r.inPos.Line > 0 && (r.chain == "OUTPUT" || r.chain == "POSTROUTING"):
-		r.errorf(r.inPos, "-i has no meaning in %s: the packet does not come in by an interface there", r.chain)
+		r.errorf(r.inPos, "-i has no meaning in %s: the packet does not come in by an interface there", r.chain).
+			said(2, "Can't use -i with %s\n", r.chain)
 	case r.outPos.Line > 0 && (r.chain == "INPUT" || r.chain == "PREROUTING"):
-		r.errorf(r.outPos, "-o has no meaning in %s: nobody knows yet by which interface the packet leaves", r.chain)
+		r.errorf(r.outPos, "-o has no meaning in %s: nobody knows yet by which interface the packet leaves", r.chain).
+			said(2, "Can't use -o with %s\n", r.chain)
 	}
 	rules := r.rules()
+	r.made = rules
+	if r.p.run && r.arg != "" && r.cmd != 'A' && r.cmd != 'C' {
+		r.number(1<<31 - 1)
+	}
+	if r.p.run && r.bad {
+		return
+	}
 	c := r.find()
 	if c == nil {
 		return
@@ -85,7 +107,7 @@ func (r *ruleReader) ruleCommand() {
 		}
 	case 'R':
 		if len(rules) > 1 {
-			r.errorf(r.cmdPos, "-R takes one address only")
+			r.errorf(r.cmdPos, "-R takes one address only").said(2, "Replacement rule does not specify a unique address")
 			return
 		}
 		c.Rules[at-1] = rules[0]
@@ -97,7 +119,7 @@ func (r *ruleReader) ruleCommand() {
 		for _, n := range rules {
 			i := same(c, n)
 			if i < 0 {
-				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name)
+				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, noRule)
 				return
 			}
 			c.Rules = slices.Delete(c.Rules, i, i+1)
@@ -105,7 +127,7 @@ func (r *ruleReader) ruleCommand() {
 	case 'C':
 		for _, n := range rules {
 			if same(c, n) < 0 {
-				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name)
+				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, noRule)
 			}
 		}
 	}
@@ -173,14 +195,19 @@ func (r *ruleReader) extensions(n *xtables.Rule) {
 // chainCommand does -N, -X, -E, -F, -Z and -P.
 func (r *ruleReader) chainCommand() {
 	t := r.p.cur
-	if r.chain == "" && r.chainPos.Line == 0 {
-		for _, c := range slices.Clone(t.chains) {
+	if r.chain == "" && r.chainPos.Col == 0 {
+		all := slices.Clone(t.chains)
+		sortChains(all)
+		for _, c := range all {
 			r.emptyTable(c)
 		}
 		return
 	}
 	if r.bad {
 		return
+	}
+	if strings.IndexByte("FZX", r.cmd) >= 0 && r.arg == "" {
+		r.touched = append(r.touched, r.chain)
 	}
 	if r.cmd == 'N' {
 		r.checkName(r.chain, r.chainPos)
@@ -197,7 +224,7 @@ func (r *ruleReader) chainCommand() {
 	case 'F':
 		c.Rules = nil
 	case 'Z':
-		zero(c)
+		r.zeroOne(c)
 	case 'X':
 		r.remove(c)
 	case 'E':
@@ -209,6 +236,9 @@ func (r *ruleReader) chainCommand() {
 
 // emptyTable does -F, -Z or -X without a chain.
 func (r *ruleReader) emptyTable(c *xtables.Chain) {
+	if r.cmd != 'X' || !c.Builtin {
+		r.touched = append(r.touched, c.Name)
+	}
 	switch r.cmd {
 	case 'F':
 		c.Rules = nil
@@ -218,6 +248,15 @@ func (r *ruleReader) emptyTable(c *xtables.Chain) {
 		if !c.Builtin {
 			r.remove(c)
 		}
+	}
+}
+
+// zeroOne does -Z CHAIN [NUMBER].
+func (r *ruleReader) zeroOne(c *xtables.Chain) {
+	if r.arg == "" {
+		zero(c)
+	} else if n, ok := r.number(len(c.Rules)); ok {
+		c.Rules[n-1].Start = xtables.Counter{}
 	}
 }
 
@@ -234,11 +273,11 @@ func (r *ruleReader) checkName(name string, pos xtables.Pos) {
 	case name == "":
 		r.errorf(pos, "the name of the chain is empty")
 	case name[0] == '-' || name[0] == '!':
-		r.errorf(pos, "the name of a chain cannot begin with %c", name[0])
+		r.errorf(pos, "the name of a chain cannot begin with %c", name[0]).said(2, "chain name not allowed to start with `%c'", name[0])
 	case strings.ContainsAny(name, " \t\v\f\r"):
-		r.errorf(pos, "the name of a chain cannot have a space")
+		r.errorf(pos, "the name of a chain cannot have a space").said(2, "Invalid chain name `%s'", name)
 	case r.p.targets[name] != nil:
-		r.errorf(pos, "%s is a target: no chain can have its name", name)
+		r.errorf(pos, "%s is a target: no chain can have its name", name).said(2, "chain name may not clash with target name")
 	}
 }
 
@@ -246,14 +285,17 @@ func (r *ruleReader) remove(c *xtables.Chain) {
 	t := r.p.cur
 	switch {
 	case c.Builtin:
-		r.errorf(r.chainPos, "%s is a built-in chain and cannot be removed", c.Name)
+		r.errorf(r.chainPos, "%s is a built-in chain and cannot be removed", c.Name).said(1, invalid)
 	case len(c.Rules) > 0:
-		r.errorf(r.cmdPos, "chain %s is not empty", c.Name)
+		r.errorf(r.cmdPos, "chain %s is not empty", c.Name).said(1, "Directory not empty")
+		if r.p.run && r.referred(c) {
+			r.said(1, "Too many links")
+		}
 	default:
 		for _, o := range t.chains {
 			for _, u := range o.Rules {
 				if jumps(u, c.Name) {
-					r.errorf(r.cmdPos, "line %d refers to chain %s", u.Pos.Line, c.Name)
+					r.errorf(r.cmdPos, "line %d refers to chain %s", u.Pos.Line, c.Name).said(1, "Too many links")
 					return
 				}
 			}
@@ -273,13 +315,14 @@ func (r *ruleReader) rename(c *xtables.Chain) {
 	_, verdict := xtables.VerdictKind(r.arg)
 	switch {
 	case c.Builtin:
-		r.errorf(r.chainPos, "%s is a built-in chain and cannot be renamed", c.Name)
+		r.errorf(r.chainPos, "%s is a built-in chain and cannot be renamed", c.Name).said(1, noName)
 	case len(r.arg) > maxName:
-		r.errorf(r.argPos, "the name of the chain has %d bytes; at most %d are allowed", len(r.arg), maxName)
+		r.errorf(r.argPos, "the name of the chain has %d bytes; at most %d are allowed", len(r.arg), maxName).
+			said(2, "chain name `%s' too long (must be under 29 chars)", r.arg)
 	case verdict:
-		r.errorf(r.argPos, "%s is a target: no chain can have its name", r.arg)
+		r.errorf(r.argPos, "%s is a target: no chain can have its name", r.arg).said(1, "File exists")
 	case t.byName[r.arg] != nil:
-		r.errorf(r.argPos, "chain %s exists already", r.arg)
+		r.errorf(r.argPos, "chain %s exists already", r.arg).said(1, "File exists")
 	}
 	if r.bad {
 		return
@@ -299,15 +342,15 @@ func (r *ruleReader) rename(c *xtables.Chain) {
 func (r *ruleReader) policy(c *xtables.Chain) {
 	switch {
 	case !c.Builtin:
-		r.errorf(r.chainPos, "%s is not a built-in chain and has no policy", c.Name)
+		r.errorf(r.chainPos, "%s is not a built-in chain and has no policy", c.Name).said(1, "Bad built-in chain name")
 	case r.arg == "ACCEPT":
 		c.Policy = hook.Accept
 	case r.arg == "DROP" && r.p.cur.name == "nat":
-		r.errorf(r.argPos, "DROP has no place in table nat: only the first packet of a connection comes here")
+		r.errorf(r.argPos, "DROP has no place in table nat: only the first packet of a connection comes here").said(2, natDrop)
 	case r.arg == "DROP":
 		c.Policy = hook.Drop
 	default:
-		r.errorf(r.argPos, "the policy of a chain is ACCEPT or DROP, not %s", quote(r.arg))
+		r.errorf(r.argPos, "the policy of a chain is ACCEPT or DROP, not %s", quote(r.arg)).said(1, noPolicy)
 	}
 	if r.counted {
 		c.Start = r.counters

@@ -14,27 +14,30 @@ func (r *ruleReader) global(g *global, w xtables.Word, v *xtables.Word) {
 	not, notPos := r.not, r.notPos
 	r.not = false
 	if not && strings.IndexByte("psdiof", g.short) < 0 {
-		r.errorf(notPos, "%s takes no !", w.Text)
+		r.errorf(notPos, "%s takes no !", w.Text).said(2, "cannot have ! before -%c", g.short)
+		if g.short == 'm' {
+			r.said(2, "unexpected ! flag before --match")
+		}
 	}
 	if v == nil && g.args == xtables.OneArg {
 		a, ok := r.next()
 		if !ok {
-			r.errorf(w.Pos, "%s needs an argument", w.Text)
+			r.errorf(w.Pos, "%s needs an argument", w.Text).said(2, "option \"%s\" requires an argument", w.Text)
 			return
 		}
 		v = &a
 	}
-	if strings.IndexByte("psdiojgfc", g.short) >= 0 {
+	if strings.IndexByte("psdiojgfcnx0", g.short) >= 0 {
 		kind := g.short
 		if kind == 'g' {
 			kind = 'j'
 		}
 		if kind == 'j' && g.short == 'g' && strings.IndexByte(r.seen, kind) >= 0 {
-			r.errorf(w.Pos, "a rule has one -j or one -g")
+			r.errorf(w.Pos, "a rule has one -j or one -g").said(2, "multiple -j flags not allowed")
 			return
 		}
 		if strings.IndexByte(r.seen, kind) >= 0 {
-			r.errorf(w.Pos, "%s cannot stand in a rule twice", w.Text)
+			r.errorf(w.Pos, "%s cannot stand in a rule twice", w.Text).said(2, "multiple -%c flags not allowed", kind)
 			return
 		}
 		r.seen += string(rune(kind))
@@ -57,7 +60,8 @@ func (r *ruleReader) global(g *global, w xtables.Word, v *xtables.Word) {
 		r.base.Out, r.outPos = r.device(*v), w.Pos
 	case 'f':
 		if r.p.family.Len() == 16 {
-			r.errorf(w.Pos, "-f does not exist for IPv6; -m frag looks at fragments")
+			r.errorf(w.Pos, "-f does not exist for IPv6; -m frag looks at fragments").
+				said(2, "`-f' is not supported in IPv6, use -m frag instead")
 		}
 		r.given(xtables.TestFragment, not)
 	case 'm':
@@ -70,15 +74,36 @@ func (r *ruleReader) global(g *global, w xtables.Word, v *xtables.Word) {
 		r.setCounters(*v, w.Pos)
 	case '4', '6':
 		r.skip = (g.short == '6') != (r.p.family.Len() == 16)
+		if r.skip && r.p.run && r.start.Line == 0 {
+			r.skip = false
+			r.errorf(w.Pos, "%s has no place in a command of the other family", w.Text).said(2, "")
+		}
+	case 'v':
+		r.verbose++
+	case 'M': // where modprobe is: of no consequence for what is loaded
 	case 't':
-		r.errorf(w.Pos, "-t cannot stand in a rule file: the *%s line above says the table", r.p.cur.name)
-	case 'v', 'M': // say more, where modprobe is: of no consequence for what is loaded
+		if r.p.run && r.start.Line == 0 {
+			r.tableName = v.Text
+			return
+		}
+		r.errorf(w.Pos, "-t cannot stand in a rule file: the *%s line above says the table", r.p.cur.name).
+			said(2, "The -t option cannot be used in %s.\n", r.p.restoreName())
 	case 'n', 'x', '0':
-		r.errorf(w.Pos, "%s belongs to --list", w.Text)
+		if !r.p.run {
+			r.errorf(w.Pos, "%s belongs to --list", w.Text)
+		}
 	case 'w', 'W':
+		if r.p.run && r.start.Line == 0 {
+			r.wait(g.short, w, v)
+			return
+		}
 		r.errorf(w.Pos, "%s cannot stand in a rule file", w.Text)
 		r.plain()
 	default: // L S h V
+		if r.p.run {
+			r.command(g.short, w, v)
+			return
+		}
 		r.errorf(w.Pos, "%s only prints and has no place in a rule file", w.Text)
 		r.plain()
 	}
@@ -98,18 +123,25 @@ func (r *ruleReader) addresses(v xtables.Word, t xtables.Test, not bool) []netwo
 		r.bad = true
 	}
 	if not && len(list) > 1 {
-		r.errorf(v.Pos, "! is not allowed with several addresses")
+		r.errorf(v.Pos, "! is not allowed with several addresses").
+			said(2, "! not allowed with multiple source or destination IP addresses")
 	}
 	return list
 }
 
 // command reads -A and the like with what belongs to it.
 func (r *ruleReader) command(c byte, w xtables.Word, v *xtables.Word) {
-	if r.cmd != 0 {
-		r.errorf(w.Pos, "-%c cannot stand together with -%c", c, r.cmd)
+	listing := func(c byte) bool { return c == 'L' || c == 'S' }
+	switch {
+	case r.cmd == 0, r.cmd == 'Z' && listing(c):
+		r.zero = r.cmd == 'Z'
+		r.cmd, r.cmdPos = c, w.Pos
+	case c == 'Z' && listing(r.cmd):
+		r.zero = true
+	default:
+		r.errorf(w.Pos, "-%c cannot stand together with -%c", c, r.cmd).said(2, "Cannot use -%c with -%c", c, r.cmd)
 		return
 	}
-	r.cmd, r.cmdPos = c, w.Pos
 	if v == nil {
 		if a, ok := r.plain(); ok { // F, X, Z
 			v = &a
@@ -120,12 +152,23 @@ func (r *ruleReader) command(c byte, w xtables.Word, v *xtables.Word) {
 	}
 	r.argPos = w.Pos // until there is one
 	switch c {
-	case 'I', 'D', 'R', 'P', 'E':
+	case 'I', 'D', 'R', 'P', 'E', 'L', 'S', 'Z':
+		if v == nil && (c == 'L' || c == 'S' || c == 'Z') {
+			return
+		}
 		if a, ok := r.plain(); ok {
 			r.arg, r.argPos = a.Text, a.Pos
 		} else if c == 'R' || c == 'P' || c == 'E' {
 			what := map[byte]string{'R': "a rule number", 'P': "a policy", 'E': "a new name"}[c]
 			r.errorf(w.Pos, "-%c needs a chain and %s", c, what)
+			switch c {
+			case 'R':
+				r.said(2, "-R requires a rule number")
+			case 'P':
+				r.said(2, "-P requires a chain and a policy")
+			case 'E':
+				r.said(2, "-E requires old-chain-name and new-chain-name")
+			}
 		}
 	}
 }
@@ -142,7 +185,8 @@ func (r *ruleReader) match(v xtables.Word) {
 	m := r.p.matches[name]
 	switch {
 	case m == nil:
-		r.errorf(v.Pos, "no match %s%s", quote(v.Text), r.p.noExtension(v.Text, true))
+		r.errorf(v.Pos, "no match %s%s", quote(v.Text), r.p.noExtension(v.Text, true)).
+			said(2, "Couldn't load match `%s':No such file or directory\n", v.Text)
 		r.skipOptions()
 	case m.Refuse != "":
 		r.errorf(v.Pos, "-m %s: %s", name, m.Refuse)
@@ -223,10 +267,13 @@ func (r *ruleReader) jump(v xtables.Word) {
 	t := r.p.targets[v.Text]
 	switch {
 	case v.Text == "":
-		r.errorf(v.Pos, "the name of the target is empty")
+		r.errorf(v.Pos, "the name of the target is empty").said(2, "Invalid target name (too short)")
+	case len(v.Text) > maxName && r.p.run:
+		r.errorf(v.Pos, "the name of the target has %d bytes; at most %d are allowed", len(v.Text), maxName).
+			said(2, "Invalid target name `%s' (28 chars max)", v.Text)
 	case ok:
 		if k == xtables.KindDrop && r.p.cur.name == "nat" {
-			r.errorf(v.Pos, "DROP has no place in table nat: only the first packet of a connection comes here")
+			r.errorf(v.Pos, "DROP has no place in table nat: only the first packet of a connection comes here").said(2, natDrop)
 		}
 		r.target = xtables.RuleTarget{Kind: k, Name: v.Text, Pos: v.Pos}
 	case r.p.cur.byName[v.Text] != nil:
@@ -238,7 +285,8 @@ func (r *ruleReader) jump(v xtables.Word) {
 		} else if r.p.madeLater(v.Text) {
 			hint = ": the chain is only made further down"
 		}
-		r.errorf(v.Pos, "no target or chain %s%s", quote(v.Text), hint)
+		r.errorf(v.Pos, "no target or chain %s%s", quote(v.Text), hint).
+			said(2, "Couldn't load target `%s':No such file or directory\n", v.Text)
 		r.skipOptions()
 	case t.Refuse != "":
 		r.errorf(v.Pos, "-j %s: %s", t.Name, t.Refuse)
@@ -257,9 +305,10 @@ func (r *ruleReader) jumpTo(v xtables.Word, k xtables.Kind) {
 		for _, c := range r.p.cur.chains {
 			near = append(near, c.Name)
 		}
-		r.errorf(v.Pos, "no chain %s%s", quote(v.Text), suggest("", v.Text, near))
+		r.errorf(v.Pos, "no chain %s%s", quote(v.Text), suggest("", v.Text, near)).
+			said(2, "goto '%s' is not a chain", v.Text)
 	case c.Builtin:
-		r.errorf(v.Pos, "%s is a built-in chain: no rule can jump there", c.Name)
+		r.errorf(v.Pos, "%s is a built-in chain: no rule can jump there", c.Name).said(1, invalid)
 	default:
 		r.target = xtables.RuleTarget{Kind: k, Name: c.Name, Pos: v.Pos}
 	}
@@ -269,7 +318,7 @@ func (r *ruleReader) jumpTo(v xtables.Word, k xtables.Kind) {
 func (r *ruleReader) setCounters(v xtables.Word, pos xtables.Pos) {
 	b, ok := r.plain()
 	if !ok {
-		r.errorf(pos, "-c needs a packet and a byte counter")
+		r.errorf(pos, "-c needs a packet and a byte counter").said(2, "-c requires packet and byte counter")
 		return
 	}
 	var err1, err2 error
@@ -277,6 +326,11 @@ func (r *ruleReader) setCounters(v xtables.Word, pos xtables.Pos) {
 	r.counters.Bytes, err2 = strconv.ParseUint(b.Text, 10, 64)
 	if err1 != nil || err2 != nil {
 		r.errorf(v.Pos, "-c: %s and %s are not two numbers", quote(v.Text), quote(b.Text))
+		what := "packet"
+		if err1 == nil {
+			what = "byte"
+		}
+		r.said(2, "-c %s counter not numeric", what)
 	}
 	r.counted = true
 }
@@ -286,9 +340,10 @@ func (r *ruleReader) number(last int) (int, bool) {
 	n, ok := args.Number(r.arg, 1, 1<<31-1)
 	switch {
 	case !ok:
-		r.errorf(r.argPos, "%s is not a rule number (the first is 1)", quote(r.arg))
+		r.errorf(r.argPos, "%s is not a rule number (the first is 1)", quote(r.arg)).said(2, "Invalid rule number `%s'", r.arg)
 	case int(n) > last:
-		r.errorf(r.argPos, "there is no rule %d: the chain has %d", n, last)
+		what := map[byte]string{'I': "insertion", 'D': "deletion", 'R': "replacement", 'Z': "counter"}[r.cmd]
+		r.errorf(r.argPos, "there is no rule %d: the chain has %d", n, last).said(1, "Index of %s too big", what)
 		return 0, false
 	}
 	return int(n), ok

@@ -32,6 +32,10 @@ type parser struct {
 	done   map[string]*xtables.Table
 	cur    *table // nil outside of a table
 
+	run  bool // commands are run, not only read: see Editor
+	keep bool // chains that are there are emptied and not an error
+	zero bool // counters in the text do not count
+
 	rest  string         // of the file, behind the line
 	words []xtables.Word // of the line
 	extra []xtables.Word // values that are a part of a word
@@ -51,6 +55,22 @@ type table struct {
 // be loaded and the File is nil. Each error is an *xtables.Error with its
 // place, in the order of the file.
 func Parse(file string, src []byte, f packet.Family, list xtables.List) (*File, []error) {
+	p := newParser(file, f, list)
+	p.lines(string(src))
+	if len(p.errs) > 0 {
+		sort.SliceStable(p.errs, func(i, j int) bool { return before(p.errs[i], p.errs[j]) })
+		return nil, p.errs
+	}
+	rs := &xtables.Ruleset{Family: f}
+	for _, n := range xtables.TableNames() {
+		if t := p.done[n]; t != nil {
+			rs.Tables = append(rs.Tables, t)
+		}
+	}
+	return &File{Name: file, Rules: rs}, nil
+}
+
+func newParser(file string, f packet.Family, list xtables.List) *parser {
 	p := &parser{file: file, family: f, globals: globals(), all: list,
 		matches: make(map[string]*xtables.MatchExt), targets: make(map[string]*xtables.TargetExt),
 		tables: make(map[string]*table), done: make(map[string]*xtables.Table)}
@@ -67,18 +87,7 @@ func Parse(file string, src []byte, f packet.Family, list xtables.List) (*File, 
 			p.targets[ts[i].Name] = &ts[i]
 		}
 	}
-	p.lines(string(src))
-	if len(p.errs) > 0 {
-		sort.SliceStable(p.errs, func(i, j int) bool { return before(p.errs[i], p.errs[j]) })
-		return nil, p.errs
-	}
-	rs := &xtables.Ruleset{Family: f}
-	for _, n := range xtables.TableNames() {
-		if t := p.done[n]; t != nil {
-			rs.Tables = append(rs.Tables, t)
-		}
-	}
-	return &File{Name: file, Rules: rs}, nil
+	return p
 }
 
 func before(a, b error) bool {
@@ -88,6 +97,11 @@ func before(a, b error) bool {
 
 func (p *parser) errorf(pos xtables.Pos, format string, a ...any) {
 	p.errs = append(p.errs, &xtables.Error{Pos: pos, Msg: fmt.Sprintf(format, a...)})
+}
+
+func (p *parser) said(status int, format string, a ...any) {
+	e := p.errs[len(p.errs)-1].(*xtables.Error)
+	e.Said, e.Status = fmt.Sprintf(format, a...), status
 }
 
 func quote(s string) string { return strconv.Quote(s) }
@@ -141,6 +155,7 @@ func (p *parser) table(line string, pos xtables.Pos) {
 		at := pos
 		at.Col = 2
 		p.errorf(at, "no table %s%s", quote(name), suggest("", name, xtables.TableNames()))
+		p.said(2, "iptables-restore: unable to initialize table '%s'", name)
 		name = "filter"
 	}
 	p.cur = p.open(name, pos)
@@ -198,11 +213,19 @@ func (p *parser) chain(line string, pos xtables.Pos) {
 	counters, cfrom, _ := field(line, to)
 	if name == "" {
 		p.errorf(at(1), "the name of the chain is missing")
+		p.said(2, "%s: line %d chain name invalid", p.restoreName(), pos.Line)
 		return
 	}
 	c := p.cur.byName[name]
-	if c == nil || !c.Builtin {
+	switch {
+	case c != nil && c.Builtin:
+	case c != nil && p.keep:
+		c.Rules = nil
+	default:
 		if !p.newChain(name, at(from)) {
+			if len(name) <= maxName {
+				p.said(2, "error creating chain '%s':File exists", name)
+			}
 			return
 		}
 		c = p.cur.byName[name]
@@ -211,22 +234,29 @@ func (p *parser) chain(line string, pos xtables.Pos) {
 	switch {
 	case policy == "":
 		p.errorf(at(len(line)), "the policy is missing (- for a chain of your own)")
+		p.said(2, "%s: line %d policy invalid", p.restoreName(), pos.Line)
 	case policy == "-":
 	case !c.Builtin:
 		p.errorf(at(pfrom), "%s is not a built-in chain of table %s and can have no policy but -", name, p.cur.name)
+		p.said(1, "Can't set policy `%s' on `%s' line %d: Bad built-in chain name\n", policy, name, pos.Line)
 	case policy == "ACCEPT":
 		c.Policy = hook.Accept
 	case policy == "DROP":
 		c.Policy = hook.Drop
 	default:
 		p.errorf(at(pfrom), "the policy of a chain is ACCEPT or DROP, not %s", quote(policy))
+		p.said(1, "Can't set policy `%s' on `%s' line %d: Bad policy name\n", policy, name, pos.Line)
 	}
-	if counters == "" {
+	if p.zero && c.Builtin && policy != "-" {
+		c.Start = xtables.Counter{}
+	}
+	if counters == "" || p.zero {
 		return
 	}
 	n, ok := readCounters(counters)
 	if !ok || len(counters) != strings.IndexByte(counters, ']')+1 {
 		p.errorf(at(cfrom), "%s is not [packets:bytes]", quote(counters))
+		p.said(2, "invalid policy counters for chain '%s'", name)
 	}
 	if c.Builtin && policy != "-" {
 		c.Start = n
@@ -239,12 +269,15 @@ func (p *parser) newChain(name string, pos xtables.Pos) bool {
 	switch {
 	case len(name) > maxName:
 		p.errorf(pos, "the name of the chain has %d bytes; at most %d are allowed", len(name), maxName)
+		p.said(2, "chain name `%s' too long (must be under 29 chars)", name)
 		return false
 	case verdict:
 		p.errorf(pos, "%s is a target: no chain can have its name", name)
+		p.said(1, "File exists")
 		return false
 	case p.cur.byName[name] != nil:
 		p.errorf(pos, "chain %s exists already", name)
+		p.said(1, "Chain already exists")
 		return false
 	}
 	c := &xtables.Chain{Name: name, Pos: pos}

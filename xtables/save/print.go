@@ -70,9 +70,13 @@ func sorted(t *xtables.Table) []*xtables.Chain {
 	for n < len(cs) && cs[n].Builtin {
 		n++
 	}
-	user := cs[n:]
-	sort.SliceStable(user, func(i, j int) bool { return user[i].Name < user[j].Name })
+	sortChains(cs[n:])
 	return cs
+}
+
+// sortChains leaves built-in chains in front and sorts the others by name.
+func sortChains(cs []*xtables.Chain) {
+	sort.SliceStable(cs, func(i, j int) bool { return !cs[i].Builtin && !cs[j].Builtin && cs[i].Name < cs[j].Name })
 }
 
 func appendCounter(b []byte, c xtables.Counter) []byte {

@@ -45,12 +45,28 @@ type lineState struct {
 	protoUsed bool   // the match named like the protocol was loaded for it
 	inPos     xtables.Pos
 	outPos    xtables.Pos
+
+	// What a command line has besides; see Editor.
+	tableName string
+	verbose   int
+	interval  bool
+	dry       bool // there is no such table: only read
+	zero      bool // -Z stands beside -L or -S
+	waitGiven bool
+	seconds   int
+	notes     []string // what iptables remarks on standard error
+	made      []*xtables.Rule
+	touched   []string // chains that -F, -X and -Z name
 }
 
-func (r *ruleReader) errorf(pos xtables.Pos, format string, a ...any) {
+func (r *ruleReader) errorf(pos xtables.Pos, format string, a ...any) *ruleReader {
 	r.bad = true
 	r.p.errorf(pos, format, a...)
+	return r
 }
+
+// said adds to the last error what iptables itself says and how it ends.
+func (r *ruleReader) said(status int, format string, a ...any) { r.p.said(status, format, a...) }
 
 // fail reports an error of an extension.
 func (r *ruleReader) fail(pos xtables.Pos, err error) {
@@ -60,17 +76,19 @@ func (r *ruleReader) fail(pos xtables.Pos, err error) {
 
 // line reads a line of a table.
 func (r *ruleReader) line(text string, no int) {
-	r.lineState = lineState{start: xtables.Pos{File: r.p.file, Line: no, Col: 1}}
-	r.blocks = r.blocks[:0]
-	r.p.extra = r.p.extra[:0]
-	r.base.Family = r.p.family
+	r.begin(nil, xtables.Pos{File: r.p.file, Line: no, Col: 1})
 	col := 1
 	if text[0] == '[' {
 		var ok bool
 		if r.counters, ok = readCounters(text); !ok {
 			r.errorf(r.start, "the counters are not [packets:bytes]")
+			if !strings.Contains(text, "]") {
+				r.said(2, "Bad line %d: need ]", no)
+			}
 		}
-		r.counted = true
+		if r.counted = true; r.p.zero {
+			r.counters = xtables.Counter{}
+		}
 		end := strings.IndexByte(text, ']') + 1
 		if end == 0 {
 			return
@@ -80,10 +98,15 @@ func (r *ruleReader) line(text string, no int) {
 	before := len(r.p.errs)
 	if r.words = r.p.split(text, no, col); len(r.words) == 0 {
 		if len(r.p.errs) == before {
-			r.errorf(r.start, "the line has no command; -A CHAIN appends a rule")
+			r.errorf(r.start, "the line has no command; -A CHAIN appends a rule").said(2, "no command specified")
 		}
 		return
 	}
+	r.run()
+}
+
+// run reads the words and does what they say.
+func (r *ruleReader) run() {
 	for r.i < len(r.words) && !r.skip {
 		r.option()
 	}
@@ -91,7 +114,7 @@ func (r *ruleReader) line(text string, no int) {
 		return
 	}
 	if r.not {
-		r.errorf(r.notPos, "nothing follows this !")
+		r.errorf(r.notPos, "nothing follows this !").said(2, "nothing appropriate following !")
 	}
 	r.finish()
 }
@@ -119,11 +142,11 @@ func (r *ruleReader) option() {
 	switch t := w.Text; {
 	case t == "!":
 		if r.not {
-			r.errorf(w.Pos, "two ! in a row")
+			r.errorf(w.Pos, "two ! in a row").said(2, "multiple consecutive ! not allowed")
 		}
 		r.not, r.notPos = true, w.Pos
 	case t == "--":
-		r.errorf(w.Pos, "-- has no place in a rule")
+		r.errorf(w.Pos, "-- has no place in a rule").said(2, "unknown arguments found on commandline")
 	case len(t) < 2 || t[0] != '-':
 		r.stray(w)
 	case t[1] == '-':
@@ -146,7 +169,7 @@ func (r *ruleReader) stray(w xtables.Word) {
 	case r.i >= 2 && r.words[r.i-2].Text == "!" || r.i >= 3 && r.words[r.i-2].Text == "!" && r.words[r.i-3].Text != "":
 		hint = "; ! stands before an option, not before its value"
 	}
-	r.errorf(w.Pos, "unexpected argument %s%s", quote(w.Text), hint)
+	r.errorf(w.Pos, "unexpected argument %s%s", quote(w.Text), hint).said(2, "Bad argument `%s'", w.Text)
 	r.not = false
 }
 
@@ -162,7 +185,7 @@ func (r *ruleReader) longOption(w xtables.Word) {
 	switch {
 	case f.global != nil:
 		if f.global.args == xtables.NoArg && attached {
-			r.errorf(w.Pos, "--%s takes no value", f.global.long)
+			r.errorf(w.Pos, "--%s takes no value", f.global.long).said(2, "unknown option \"%s\"", w.Text)
 			return
 		}
 		var v *xtables.Word
@@ -181,9 +204,9 @@ func (r *ruleReader) longOption(w xtables.Word) {
 		}
 	default:
 		if several != nil {
-			r.errorf(w.Pos, "--%s could be %s", name, strings.Join(several, " or "))
+			r.errorf(w.Pos, "--%s could be %s", name, strings.Join(several, " or ")).said(2, "unknown option \"%s\"", w.Text)
 		} else {
-			r.errorf(w.Pos, "unknown option --%s%s", name, r.hint(name))
+			r.errorf(w.Pos, "unknown option --%s%s", name, r.hint(name)).said(2, "unknown option \"%s\"", w.Text)
 		}
 		r.skipValues()
 	}
@@ -236,7 +259,7 @@ func (r *ruleReader) cluster(w xtables.Word) {
 			if len(w.Text) > 2 {
 				hint = r.hint(w.Text[1:])
 			}
-			r.errorf(at, "unknown option -%c%s", w.Text[k], hint)
+			r.errorf(at, "unknown option -%c%s", w.Text[k], hint).said(2, "unknown option \"%s\"", w.Text)
 			r.skipValues()
 			return
 		}
@@ -248,7 +271,7 @@ func (r *ruleReader) extension(f found, w xtables.Word, v *xtables.Word) {
 	b, o := &r.blocks[f.block], f.opt
 	g := xtables.Given{Name: given(o), Invert: r.not, Pos: w.Pos}
 	if r.not && o.NoInvert {
-		r.errorf(r.notPos, "--%s takes no !", o.Name)
+		r.errorf(r.notPos, "--%s takes no !", o.Name).said(2, "%s: option \"--%s\" cannot be inverted.\n", b.name(), o.Name)
 		b.bad = true
 	}
 	r.not = false
@@ -259,12 +282,17 @@ func (r *ruleReader) extension(f found, w xtables.Word, v *xtables.Word) {
 			n = "two arguments"
 		}
 		r.errorf(w.Pos, "--%s needs %s", o.Name, n)
+		if len(r.p.extra) > from {
+			r.said(2, "--%s requires two args.", o.Name)
+		} else {
+			r.said(2, "option \"%s\" requires an argument", w.Text)
+		}
 		b.bad = true
 	}
 	switch o.Args {
 	case xtables.NoArg:
 		if v != nil {
-			r.errorf(w.Pos, "--%s takes no value", o.Name)
+			r.errorf(w.Pos, "--%s takes no value", o.Name).said(2, "unknown option \"%s\"", w.Text)
 			b.bad = true
 		}
 	case xtables.OptArg:
@@ -296,7 +324,7 @@ func (r *ruleReader) extension(f found, w xtables.Word, v *xtables.Word) {
 	if !o.Multi {
 		for i := range b.given {
 			if b.given[i].Name == g.Name {
-				r.errorf(w.Pos, "--%s stands twice", o.Name)
+				r.errorf(w.Pos, "--%s stands twice", o.Name).said(2, "%s: option \"--%s\" can only be used once.\n", b.name(), o.Name)
 				b.bad = true
 				return
 			}
@@ -421,11 +449,11 @@ func (r *ruleReader) protocol(v xtables.Word) {
 		if strings.HasPrefix(s, "-") {
 			hint = ": iptables wants a space between the option and its value"
 		}
-		r.errorf(v.Pos, "unknown protocol %s%s", quote(v.Text), hint)
+		r.errorf(v.Pos, "unknown protocol %s%s", quote(v.Text), hint).said(2, "unknown protocol \"%s\" specified", s)
 		return
 	}
 	if num == 0 && r.base.Not&xtables.TestProto != 0 {
-		r.errorf(v.Pos, "! -p %s would match nothing", v.Text)
+		r.errorf(v.Pos, "! -p %s would match nothing", v.Text).said(2, "rule would never match protocol")
 	}
 	r.base.Proto, r.proto = num, s
 }
@@ -434,9 +462,10 @@ func (r *ruleReader) protocol(v xtables.Word) {
 func (r *ruleReader) device(v xtables.Word) string {
 	switch {
 	case v.Text == "":
-		r.errorf(v.Pos, "the name of the interface is empty")
+		r.errorf(v.Pos, "the name of the interface is empty").said(2, "Empty interface is likely to be undesired")
 	case len(v.Text) > 15:
-		r.errorf(v.Pos, "the name of an interface has at most 15 bytes, %s has %d", quote(v.Text), len(v.Text))
+		r.errorf(v.Pos, "the name of an interface has at most 15 bytes, %s has %d", quote(v.Text), len(v.Text)).
+			said(2, "interface name `%s' must be shorter than IFNAMSIZ (15)", v.Text)
 	case strings.IndexByte(v.Text, 0) >= 0:
 		r.errorf(v.Pos, "the name of the interface has a zero byte")
 	}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+
+	"weir/machine"
+	"weir/xtables/verbs"
+)
+
+// withEnv names the machine directory to a program that weir runs as iptables.
+const withEnv = "WEIR_MACHINE"
+
+type withCmd struct {
+	Machine string   `arg:"" help:"Machine directory."`
+	Command []string `arg:"" passthrough:"" help:"The program and its arguments, behind --."`
+}
+
+func (withCmd) Help() string {
+	return `Runs a program that finds iptables, iptables-save, iptables-restore and their ip6tables twins on its PATH as programs that read and write rules.v4 and rules.v6 of the machine directory, and never the kernel. Messages and exit statuses are those of iptables-legacy 1.8.9. It needs no root; each command is one atomic change.
+
+A program that calls iptables by its full path (/usr/sbin/iptables) reaches the real one.
+
+Examples:
+  weir with router -- iptables -A INPUT -p tcp --dport 22 -j ACCEPT
+  weir with router -- sh ./firewall.sh
+  weir with router -- iptables -L -n -v --line-numbers`
+}
+
+// Run runs the program.
+func (c *withCmd) Run(e *env) error {
+	args := c.Command
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	if len(args) == 0 {
+		return usagef("with: expected -- COMMAND")
+	}
+	dir, err := filepath.Abs(c.Machine)
+	if err != nil {
+		return err
+	}
+	if _, errs := machine.Load(dir); len(errs) > 0 {
+		return errorList(errs)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	bin, err := os.MkdirTemp("", "weir-with-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(bin)
+	for _, n := range verbs.Names() {
+		if err := os.Symlink(self, filepath.Join(bin, n)); err != nil {
+			return err
+		}
+	}
+	path := bin + string(os.PathListSeparator) + os.Getenv("PATH")
+	name := args[0]
+	if !strings.ContainsRune(name, filepath.Separator) {
+		if _, ok := verbs.Find(name); ok {
+			name = filepath.Join(bin, name)
+		}
+	}
+	// A signal of the terminal reaches the program too: weir waits for its end.
+	signal.Notify(make(chan os.Signal, 8), os.Interrupt)
+	defer signal.Reset(os.Interrupt)
+	cmd := exec.CommandContext(context.Background(), name, args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, e.stdout, e.stderr
+	cmd.Env = append(os.Environ(), "PATH="+path, withEnv+"="+dir)
+	err = cmd.Run()
+	var x *exec.ExitError
+	switch {
+	case errors.As(err, &x) && x.ExitCode() >= 0:
+		return exitStatus(x.ExitCode())
+	case errors.As(err, &x):
+		return fmt.Errorf("%s: %s", args[0], x.ProcessState)
+	}
+	return err
+}
+
+// exitStatus ends weir as a program that it ran ended, without a word.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
