@@ -49,7 +49,7 @@ func (r *Router) take(p *passage, proto uint8, off, named int) {
 		r.takeTCP(p, m)
 	case proto == packet.UDP, proto == packet.UDPLite:
 		r.takeUDP(p, proto, m)
-	case proto == packet.IGMP && four, proto == protoPIM: // taken, and nothing answered
+	case proto == packet.IGMP && four, proto == protoPIM, r.takesAny(p, proto, 0): // and nothing answered
 	case four:
 		r.ICMPError(p.t, icmpDestUnreach, icmpProtoUnreach, 0)
 	default:
@@ -203,8 +203,13 @@ func udpSumOK(p *packet.Packet, m []byte) bool {
 }
 
 func (r *Router) listens(p *passage, proto uint8, m []byte) bool {
+	return r.takesAny(p, proto, binary.BigEndian.Uint16(m[2:]))
+}
+
+// takesAny is listens for a port, or 0 for a raw socket of a protocol that has
+// none.
+func (r *Router) takesAny(p *passage, proto uint8, port uint16) bool {
 	pk := p.t.Pkt
-	port := binary.BigEndian.Uint16(m[2:])
 	for i := range r.cfg.Sockets {
 		if r.cfg.Sockets[i].takes(proto, pk.Family, pk.Dst(), port, p.t.In) {
 			return true

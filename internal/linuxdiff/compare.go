@@ -33,7 +33,7 @@ func (d *Difference) String() string {
 
 // packetDifference compares what one packet caused.
 func packetDifference(in []byte, k *kernel.Result, w *engine.Result, s *subject, reasons bool) *Difference {
-	if a, b, same := sameOutputs(in, k.Out, outputs(w)); !same {
+	if a, b, same := sameOutputs(in, k.Out, outputs(w), s.ahead); !same {
 		return &Difference{What: "output", Kernel: a, Weir: b + fmt.Sprintf("  (%s %s)", w.Verdict, w.Reason)}
 	}
 	trace, invalid := logs(w.Logs)

@@ -131,7 +131,7 @@ func TestOnlyWhatLinuxChoosesAtRandomIsHidden(t *testing.T) {
 		{"ids of other protocols", packet(wire.ProtoTest, 100, nil), packet(wire.ProtoTest, 1, nil), false},
 		{"another message", packet(wire.ProtoICMP, 100, msg), packet(wire.ProtoICMP, 100, wire.ICMP(src, dst, 3, 2, 0, []byte("x"))), false},
 	} {
-		if _, _, same := sameOutputs(in, out(tt.a), out(tt.b)); same != tt.same {
+		if _, _, same := sameOutputs(in, out(tt.a), out(tt.b), 0); same != tt.same {
 			t.Errorf("%s: same %v, want %v", tt.name, same, tt.same)
 		}
 	}

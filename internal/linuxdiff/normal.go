@@ -62,17 +62,18 @@ func made(k, w, in []byte) bool {
 }
 
 // sameClock makes the times of day in weir's timestamp reply the kernel's, if
-// they are less than two seconds apart (RFC 792).
-func sameClock(k, w []byte) []byte {
-	const reply, receive, end = 14, 12, 20
+// they are less than two seconds apart (RFC 792); weir's clock is ahead by so many
+// ns.
+func sameClock(k, w []byte, ahead int64) []byte {
+	const reply, receive, end, day = 14, 12, 20, 86400000
 	a, _ := wire.Parse(k)
 	b, _ := wire.Parse(w)
 	if len(k) != len(w) || a.Proto != wire.ProtoICMP || b.Proto != wire.ProtoICMP || len(a.L4) < end || len(b.L4) < end || a.L4[0] != reply || b.L4[0] != reply {
 		return w
 	}
 	for i := receive; i < end; i += 4 {
-		d := int32(binary.BigEndian.Uint32(a.L4[i:]) - binary.BigEndian.Uint32(b.L4[i:]))
-		if d < -2000 || d > 2000 {
+		d := int64(binary.BigEndian.Uint32(b.L4[i:])) - int64(binary.BigEndian.Uint32(a.L4[i:])) - ahead/1e6
+		if d = (d%day + day) % day; d > 2000 && d < day-2000 {
 			return w
 		}
 	}
@@ -100,7 +101,7 @@ func fragmentHeader(b []byte) int {
 }
 
 // sameOutputs compares what left. It describes both sides if they differ.
-func sameOutputs(in []byte, k, w []kernel.Output) (kernelText, weirText string, same bool) {
+func sameOutputs(in []byte, k, w []kernel.Output, ahead int64) (kernelText, weirText string, same bool) {
 	k, w = byDevice(k), byDevice(w)
 	same = len(k) == len(w)
 	for i := 0; same && i < len(k); i++ {
@@ -108,7 +109,7 @@ func sameOutputs(in []byte, k, w []kernel.Output) (kernelText, weirText string, 
 		own := made(k[i].Data, w[i].Data, in)
 		a, b := k[i].Data, w[i].Data
 		if own {
-			b = sameClock(a, b)
+			b = sameClock(a, b, ahead)
 		}
 		same = k[i].Dev == w[i].Dev && string(normal(a, own)) == string(normal(b, own))
 	}

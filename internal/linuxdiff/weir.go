@@ -14,6 +14,7 @@ import (
 	"weir/internal/kernel"
 	"weir/packet"
 	"weir/route"
+	"weir/router"
 )
 
 // subject is weir as a machine of a case.
@@ -37,6 +38,9 @@ func newSubject(c *gen.Case, mode Mode) (*subject, error) {
 		Seed:   c.Seed, Rand: s.steer,
 	}
 	mode.set(&cfg)
+	// The socket by which the kernel machine sends takes packets, too.
+	const raw = 255
+	cfg.Listen = append(cfg.Listen, router.Socket{Proto: raw, V4: true, V6: true})
 	// What the kernel machine is set to beside what the case says.
 	for k, v := range map[string]string{
 		"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1",
@@ -73,13 +77,10 @@ func (s *subject) open(cfg engine.Config) error {
 		return fmt.Errorf("weir refuses the machine: %w", errors.Join(errs...))
 	}
 	s.m = m
-	s.steer.taken = func(t kernel.Tuple) bool {
-		k := conntrack.Tuple{Src: packet.AddrOf(t.Src), Dst: packet.AddrOf(t.Dst), SrcL4: t.SrcPort, DstL4: t.DstPort, Proto: t.Proto, Zone: t.Zone, L3: packet.IPv4}
-		if t.Src.Is6() {
-			k.L3 = packet.IPv6
-		}
-		c, _ := m.Conntrack().Lookup(&k, s.now)
-		return c != nil
+	s.steer.taken = func(w *wanted) bool {
+		answer := tupleFor(w.answer)
+		c, _ := m.Conntrack().Lookup(&answer, s.now)
+		return c != nil && c.Tuple[conntrack.Original] != tupleFor(w.orig)
 	}
 	m.Conntrack().OnEvent(func(e conntrack.Event) {
 		entry := entryOf(&e.Conn, e.Time)
@@ -215,6 +216,18 @@ func tupleOf(t *conntrack.Tuple) kernel.Tuple {
 	}
 }
 
+// tupleFor is tupleOf the other way.
+func tupleFor(t kernel.Tuple) conntrack.Tuple {
+	l3 := packet.IPv4
+	if t.Src.Is6() {
+		l3 = packet.IPv6
+	}
+	return conntrack.Tuple{
+		Src: packet.AddrOf(t.Src), Dst: packet.AddrOf(t.Dst), Proto: t.Proto, L3: l3,
+		SrcL4: t.SrcPort, DstL4: t.DstPort, Zone: t.Zone,
+	}
+}
+
 func countersOf(c *[2]conntrack.Counter) [2]kernel.Counter {
 	return [2]kernel.Counter{kernel.Counter(c[0]), kernel.Counter(c[1])}
 }
@@ -225,8 +238,8 @@ type steer struct {
 	// wanted are the ports and ids that the kernel chose for this packet's new
 	// connections, in order: of the destination, of the source.
 	wanted [2][]wanted
-	// taken reports a tuple of weir's table.
-	taken func(t kernel.Tuple) bool
+	// taken reports an answer's tuple that another connection of weir's has.
+	taken func(w *wanted) bool
 	// more asks for new connections of which no event told; nil when it was
 	// asked already.
 	more  func() []kernel.Entry
@@ -243,8 +256,8 @@ type draw struct{ value, lo, hi uint32 }
 // wanted is a port or id that the kernel chose, and the answer's tuple that it
 // stands in when it is searched.
 type wanted struct {
-	port   uint16
-	answer kernel.Tuple
+	port         uint16
+	orig, answer kernel.Tuple
 }
 
 // follow takes the kernel's choices from the events of a packet.
@@ -267,11 +280,15 @@ func (s *steer) want(e *kernel.Entry) {
 	if p := e.Orig.Proto; p == packet.ICMP || p == packet.ICMPv6 {
 		from = e.Reply.SrcPort // the id, of both sides
 	}
+	orig, reply := e.Orig, e.Reply
+	if e.Zone != 0 {
+		orig.Zone, reply.Zone = e.Zone, e.Zone
+	}
 	// The destination is searched while the source is what it was.
-	first := e.Reply
-	first.Dst, first.DstPort = e.Orig.Src, e.Orig.SrcPort
-	s.wanted[0] = append(s.wanted[0], wanted{to, first})
-	s.wanted[1] = append(s.wanted[1], wanted{from, e.Reply})
+	first := reply
+	first.Dst, first.DstPort = orig.Src, orig.SrcPort
+	s.wanted[0] = append(s.wanted[0], wanted{to, orig, first})
+	s.wanted[1] = append(s.wanted[1], wanted{from, orig, reply})
 }
 
 // Uint32 implements hook.Rand.
@@ -303,7 +320,7 @@ func (s *steer) portOffset(lo, size uint32, source bool) uint32 {
 			continue
 		}
 		*side = append((*side)[:i:i], (*side)[i+1:]...)
-		if size < 16 && s.taken != nil && s.taken(w.answer) {
+		if size < 16 && s.taken != nil && s.taken(&w) {
 			// None was free: this is where the search gave up.
 			return (at + 1) % size
 		}

@@ -49,12 +49,15 @@ func (m *tcpmssMatch) Match(t *hook.Traversal) bool {
 
 // tcpOptions are the option bytes of a segment; a packet whose header is cut
 // off or states less than 20 bytes is dropped. Linux does not ask whether this
-// is a fragment and reads a later one's payload as if it were the header.
+// is a fragment and reads a later one's payload as if it were the header; over
+// IPv6, where the offset stays 0 then, it reads the IP header.
 func tcpOptions(t *hook.Traversal) ([]byte, bool) {
 	p := t.Pkt
 	off := p.L4
-	if off < 0 && p.Family == packet.IPv4 {
-		off = p.HeaderLen()
+	if off < 0 && p.FragOff != 0 {
+		if off = 0; p.Family == packet.IPv4 {
+			off = p.HeaderLen()
+		}
 	}
 	if off < 0 || len(p.Data)-off < 20 {
 		t.Hotdrop = true
