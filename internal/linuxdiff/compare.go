@@ -137,7 +137,7 @@ func sameExpect(k, w kernel.Expect) bool {
 	}
 	d := int64(k.Timeout) - int64(w.Timeout)
 	w.Timeout = k.Timeout
-	return k == w && d >= -2 && d <= 2
+	return k == w && d >= -3 && d <= 3
 }
 
 func expectText(e kernel.Expect) string { return fmt.Sprintf("%+v", e) }

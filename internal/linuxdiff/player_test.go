@@ -421,6 +421,7 @@ func (d *dialogue) playIn(s *surroundings, k *kernel.Kernel, p *player, seed uin
 	if err := k.Flush(); err != nil {
 		return nil, err
 	}
+	w.slack = 3 // seconds by which a busy machine's ticks may be late
 	p.k, p.w, p.r = k, w, rand.New(rand.NewPCG(seed, 0x68656c70))
 	defer func() {
 		switch e := recover().(type) {
