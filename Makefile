@@ -12,7 +12,7 @@ test: ## everything that can run here, the comparison with the running kernel in
 	@./internal/test.sh
 
 campaign: ## compare with the kernel: PACKETS=1000000 SEED=1
-	$(GO) run ./internal/linuxdiff/cmd/campaign -packets $(PACKETS) -seed $(SEED)
+	$(GO) run ./internal/linuxdiff/cmd/campaign -packets $(PACKETS) -seed $(SEED) -dir internal/linuxdiff/testdata/cases
 
 fuzz: ## fuzz every parser, TIME=10m each
 	@./internal/fuzz.sh $(TIME)
