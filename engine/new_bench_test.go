@@ -178,6 +178,48 @@ func BenchmarkLoadRules(b *testing.B) {
 	}
 }
 
+// scatteredRules is mixedRules of another kind: every rule has two prefixes of
+// its own lengths and a range of ports.
+func scatteredRules(n int) string {
+	r := rand.New(rand.NewPCG(43, 0))
+	var b strings.Builder
+	b.WriteString("*nat\n-A POSTROUTING -o wan0 -j MASQUERADE\nCOMMIT\n*filter\n:FORWARD DROP\n")
+	for range n {
+		lo := 10000 + r.IntN(20000)
+		fmt.Fprintf(&b, "-A FORWARD -s 10.%d.%d.%d/%d -d 198.%d.%d.%d/%d -p tcp -m tcp --dport %d:%d -j DROP\n", 1+r.IntN(4), r.IntN(256), r.IntN(256), 12+r.IntN(21),
+			18+r.IntN(2), r.IntN(256), r.IntN(256), 14+r.IntN(19), lo, lo+r.IntN(2000))
+	}
+	b.WriteString("-A FORWARD -i lan0 -j ACCEPT\nCOMMIT\n")
+	return b.String()
+}
+
+// BenchmarkNewScattered opens connections through rules that have hardly two
+// masks in common: the worst case of the classifier.
+func BenchmarkNewScattered(b *testing.B) {
+	const conns = 50_000
+	all := newPackets(conns)
+	for _, n := range []int{100, 1000, 10_000, 100_000} {
+		for _, interpret := range []bool{false, true} {
+			b.Run(fmt.Sprintf("rules=%d/interpret=%v", n, interpret), func(b *testing.B) {
+				m := bigGateway(b, scatteredRules(n), conns, interpret)
+				lan := m.Ifaces().Name("lan0")
+				buf := make([]byte, 64)
+				i, now := 0, int64(1e18)
+				for b.Loop() {
+					if i++; i == conns {
+						i = 0
+						now += 2e14 // all are over
+					}
+					copy(buf, all[i*64:])
+					if r := m.Receive(lan, packet.Link{}, buf, now); len(r.Out) != 1 {
+						b.Fatalf("connection %d: %s %s", i, r.Verdict, r.Reason)
+					}
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkSwapRules replaces 100,000 rules while packets of established
 // connections flow, and says how long the longest swap held them up.
 func BenchmarkSwapRules(b *testing.B) {

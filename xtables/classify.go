@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
+
+	"weir/packet"
 )
 
 // Long chains are not scanned. Each rule says which packets it can match at
@@ -70,9 +72,16 @@ const (
 	classifyFrom = 16
 	// maxBlocks bounds the blocks into which the ports of a rule are cut, and
 	// maxConds the combinations of all that it names; beyond, the rule is
-	// looked at more often than need be.
-	maxBlocks = 32
-	maxConds  = 128
+	// looked at more often than need be. So is one that asks for enoughBits
+	// of the addresses and more than fewBlocks: each block would add to the
+	// combinations of masks, and the addresses will do.
+	maxBlocks  = 32
+	fewBlocks  = 2
+	enoughBits = 16
+	maxConds   = 128
+	// filterFrom is the number of combinations of masks from which the parts
+	// of a key are looked up by themselves first, see filter.
+	filterFrom = 24
 	// groupFrom is the number of jumps with one condition that make a group.
 	groupFrom = 4
 	// maxGrouped is the length of a chain that is looked into from outside.
@@ -87,6 +96,7 @@ type classifier struct {
 	slots  []slot
 	shift  uint8
 	salt   int
+	filter filter
 	lists  []int32 // ops of keys that several rules share, each list behind its length
 	groups []group
 }
@@ -99,6 +109,7 @@ type tuple struct {
 	words   [numWords]uint8 // which words count
 	mask    uint32          // their masks in classifier.masks
 	seed    uint64
+	parts   [numParts]uint16 // its masks by part of the key, 0 for none; see filter
 }
 
 // slot is a place in the hash table. sum 0 is empty; rule is an op, a group with
@@ -134,7 +145,7 @@ func (tb *Table) Compile(all bool) {
 		if len(c.Rules) < classifyFrom && !all {
 			continue
 		}
-		b := builder{tb: tb, all: all, cl: &classifier{end: int32(c.start + len(c.Rules))}, budget: &budget}
+		b := builder{tb: tb, all: all, half: tb.Family == packet.IPv4, cl: &classifier{end: int32(c.start + len(c.Rules))}, budget: &budget}
 		if b.build(c) {
 			tb.classOf[i] = int32(len(tb.classes))
 			tb.classes = append(tb.classes, b.cl)
@@ -154,11 +165,14 @@ func (tb *Table) Interpret() {
 type builder struct {
 	tb     *Table
 	all    bool
+	half   bool // IPv4: one word has both addresses
 	cl     *classifier
 	budget *int
 	found  []found
 	tuples map[tupleKey]int32
-	last   tupleKey // the tuple looked up last, which is often the next
+	partOf map[partMask]uint16
+	sums   map[uint64]struct{} // of the values of parts
+	last   tupleKey            // the tuple looked up last, which is often the next
 	lastAt int32
 }
 
@@ -178,6 +192,7 @@ func (b *builder) build(c *Chain) bool {
 	tb, start := b.tb, int32(c.start)
 	groups, member := b.group(c)
 	b.tuples = make(map[tupleKey]int32)
+	b.partOf, b.sums = make(map[partMask]uint16), make(map[uint64]struct{})
 	var conds, inside []cond
 	free := 0 // rules that say nothing beforehand
 	for i := range c.Rules {
@@ -310,12 +325,14 @@ func (b *builder) add(c *cond, rule int32, grouped bool) int32 {
 					b.cl.masks = append(b.cl.masks, m)
 				}
 			}
+			b.parts(&tu, c)
 			b.cl.tuples = append(b.cl.tuples, tu)
 			b.tuples[k] = t
 		}
 		b.last, b.lastAt = k, t
 	}
 	b.found = append(b.found, found{sum: b.cl.sum(&b.cl.tuples[t], &c.val), rule: rule})
+	b.values(&b.cl.tuples[t], c)
 	return t
 }
 
@@ -323,10 +340,14 @@ func (b *builder) add(c *cond, rule int32, grouped bool) int32 {
 func (cl *classifier) sum(t *tuple, k *key) uint64 {
 	h := t.seed
 	for i := uint8(0); i < t.n; i++ {
-		hi, lo := bits.Mul64(h^k[t.words[i]]&cl.masks[t.mask+uint32(i)], 0x9fb21c651e98df25)
-		h = hi ^ lo ^ h
+		h ^= fold(h ^ k[t.words[i]]&cl.masks[t.mask+uint32(i)])
 	}
 	return h
+}
+
+func fold(w uint64) uint64 {
+	hi, lo := bits.Mul64(w, 0x9fb21c651e98df25)
+	return hi ^ lo
 }
 
 // hash fills the slots. It returns false when two keys cannot be told apart;
@@ -377,6 +398,7 @@ func (b *builder) hash(salt int) bool {
 		}
 		cl.slots[p] = slot{uint32(at) | 1, rule}
 	}
+	b.sift()
 	// In the order in which a walk comes to them.
 	slices.SortStableFunc(cl.tuples, func(x, y tuple) int { return cmp.Compare(x.first, y.first) })
 	return true

@@ -1,6 +1,8 @@
 package xtables
 
 import (
+	"math/bits"
+
 	"weir/conntrack"
 	"weir/packet"
 )
@@ -84,8 +86,12 @@ func (c *cond) device(word int, d *device) {
 // combine appends c with everything that s may be; false if that is less exact
 // than s, since there are too many ways.
 func (s *Selection) combine(list []cond, c cond) ([]cond, bool) {
-	src, ok1 := prefixes(s.src, maxBlocks)
-	dst, ok2 := prefixes(s.dst, maxBlocks)
+	most := maxBlocks
+	if c.addressBits() >= enoughBits {
+		most = fewBlocks
+	}
+	src, ok1 := prefixes(s.src, most)
+	dst, ok2 := prefixes(s.dst, most)
 	states := states(s.states)
 	if len(src)*len(dst)*max(len(states), 1) > maxConds {
 		src, ok1 = nil, false
@@ -113,6 +119,14 @@ func (s *Selection) combine(list []cond, c cond) ([]cond, bool) {
 		}
 	}
 	return list, ok1 && ok2
+}
+
+// addressBits is how many bits of the addresses are asked for.
+func (c *cond) addressBits() (n int) {
+	for _, m := range c.mask[wordSrc : wordDstL+1] {
+		n += bits.OnesCount64(m)
+	}
+	return n
 }
 
 func (c *cond) port(shift int, p portPrefix) {

@@ -18,6 +18,7 @@ type search struct {
 	next    int32  // tuple to probe next
 	cursors int32  // first of its cursors in scratch
 	groups  int32  // first of its groups in scratch
+	known   int32  // first of what it knows of parts in scratch
 	from    int32  // rules before this op have been counted
 	at      int32  // op to which the walk has come
 }
@@ -35,6 +36,7 @@ type scratch struct {
 	searches []search
 	cursors  []cursor
 	groups   []int32 // that apply to the packet
+	known    []uint8 // what searches know of parts of the key
 	names    [4]struct {
 		dev   *iface.Iface // immutable while packets run
 		words [2]uint64
@@ -63,7 +65,10 @@ func (tb *Table) enter(chain int, v *view, t *hook.Traversal) int32 {
 	cl := tb.classes[tb.classOf[chain]]
 	s := &tb.scratch
 	s.searches = append(s.searches, search{cl: cl, gen: v.gen, cursors: int32(len(s.cursors)), groups: int32(len(s.groups)),
-		from: int32(tb.Chains[chain].start)})
+		known: int32(len(s.known)), from: int32(tb.Chains[chain].start)})
+	for range cl.filter.masks {
+		s.known = append(s.known, unknown)
+	}
 	return int32(len(s.searches) - 1)
 }
 
@@ -78,30 +83,41 @@ func (tb *Table) seek(n, pc int32, v *view, t *hook.Traversal) int32 {
 		tb.count(f, f.at+1, t)
 		s.cursors, s.groups = s.cursors[:f.cursors], s.groups[:f.groups]
 		f.gen, f.next = v.gen, 0
+		clear(s.known[f.known:])
 		if v.odd || t.NFTrace {
 			f.at = pc
 			return pc
 		}
 	}
 	best := cl.end
-	for i := int(f.cursors); i < len(s.cursors); {
-		c := &s.cursors[i]
+	for {
+		h := s.cursors[f.cursors:]
+		if len(h) == 0 {
+			break
+		}
+		c := &h[0]
+		if c.op >= pc {
+			best = c.op
+			break
+		}
 		for c.op < pc && c.more < c.to {
 			c.op = cl.lists[c.more]
 			c.more++
 		}
 		if c.op < pc {
-			last := len(s.cursors) - 1
-			*c = s.cursors[last]
-			s.cursors = s.cursors[:last]
-			continue
+			last := len(h) - 1
+			h[0] = h[last]
+			h = h[:last]
+			s.cursors = s.cursors[:int(f.cursors)+last]
 		}
-		best = min(best, c.op)
-		i++
+		sink(h)
 	}
 	for int(f.next) < len(cl.tuples) && cl.tuples[f.next].first < best {
 		tu := &cl.tuples[f.next]
 		f.next++
+		if tu.parts[0] != 0 && cl.filter.filtered(tu, &s.key, tb.Family == packet.IPv4, s.known[f.known:]) {
+			continue
+		}
 		rule, ok := cl.probe(tu, &s.key)
 		if !ok {
 			continue
@@ -125,11 +141,44 @@ func (tb *Table) seek(n, pc int32, v *view, t *hook.Traversal) int32 {
 		}
 		if c.op >= pc {
 			s.cursors = append(s.cursors, c)
+			rise(s.cursors[f.cursors:])
 			best = min(best, c.op)
 		}
 	}
 	f.at = best
 	return best
+}
+
+// The cursors of a search are a heap: the lowest op is first.
+
+// rise brings the last cursor to its place.
+func rise(h []cursor) {
+	for i := len(h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if h[up].op <= h[i].op {
+			return
+		}
+		h[up], h[i] = h[i], h[up]
+		i = up
+	}
+}
+
+// sink brings the first cursor to its place.
+func sink(h []cursor) {
+	for i := 0; ; {
+		down := 2*i + 1
+		if down >= len(h) {
+			return
+		}
+		if down+1 < len(h) && h[down+1].op < h[down].op {
+			down++
+		}
+		if h[i].op <= h[down].op {
+			return
+		}
+		h[i], h[down] = h[down], h[i]
+		i = down
+	}
 }
 
 // firstFrom is the index of the first of ascending ops that is not below op.
@@ -185,7 +234,7 @@ func (tb *Table) leave(n int32, t *hook.Traversal) {
 	s := &tb.scratch
 	f := &s.searches[n]
 	tb.count(f, f.at, t)
-	s.cursors, s.groups, s.searches = s.cursors[:f.cursors], s.groups[:f.groups], s.searches[:n]
+	s.cursors, s.groups, s.known, s.searches = s.cursors[:f.cursors], s.groups[:f.groups], s.known[:f.known], s.searches[:n]
 }
 
 // count counts the packet at the rules of the groups that it passes, from where
