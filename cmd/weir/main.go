@@ -28,6 +28,8 @@ type cli struct {
 	Trace      traceCmd      `cmd:"" help:"Explain packet by packet what a machine does and why."`
 	Check      checkCmd      `cmd:"" help:"Say whether Linux would load a rule file."`
 	Lint       lintCmd       `cmd:"" help:"Find rules that can never match and other mistakes."`
+	Fmt        fmtCmd        `cmd:"" help:"Print a rule file in its canonical form, with its comments."`
+	Test       testCmd       `cmd:"" help:"Run unit tests for a firewall."`
 	With       withCmd       `cmd:"" help:"Run a program whose iptables changes a machine directory."`
 	Snapshot   snapshotCmd   `cmd:"" help:"Write the running machine into a machine directory."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

@@ -37,3 +37,9 @@ func verdictColour(v string) string {
 	}
 	return ""
 }
+
+// Good and Bad dress a result.
+func (st Style) Good(s string) string { return st.paint(green, s) }
+
+// Bad is Good's other.
+func (st Style) Bad(s string) string { return st.paint(red, s) }

@@ -73,6 +73,7 @@ func (r *ruleReader) global(g *global, w xtables.Word, v *xtables.Word) {
 	case 'c':
 		r.setCounters(*v, w.Pos)
 	case '4', '6':
+		r.family = g.short
 		r.skip = (g.short == '6') != (r.p.family.Len() == 16)
 		if r.skip && r.p.run && r.start.Line == 0 {
 			r.skip = false

@@ -35,6 +35,8 @@ type parser struct {
 	run  bool // commands are run, not only read: see Editor
 	keep bool // chains that are there are emptied and not an error
 	zero bool // counters in the text do not count
+	// canon takes what the lines are in canonical form; nil if nobody asks.
+	canon *[]Line
 
 	rest  string         // of the file, behind the line
 	words []xtables.Word // of the line
@@ -137,6 +139,9 @@ func (p *parser) lines(src string) {
 			p.chain(line, pos)
 		default:
 			p.rule.line(line, no)
+		}
+		if p.canon != nil && len(p.errs) == 0 {
+			p.canonical(line)
 		}
 	}
 	if p.cur != nil && len(p.errs) == 0 {

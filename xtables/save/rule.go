@@ -18,11 +18,12 @@ type ruleReader struct {
 
 // lineState is what is known of the line so far.
 type lineState struct {
-	words []xtables.Word
-	i     int // next word
-	start xtables.Pos
-	bad   bool // an error was reported
-	skip  bool // the line is for the other family
+	words  []xtables.Word
+	i      int // next word
+	start  xtables.Pos
+	bad    bool // an error was reported
+	skip   bool // the line is for the other family
+	family byte // '4' or '6': the line says for which it is
 
 	not    bool // a "!" stands before the next option
 	notPos xtables.Pos
