@@ -142,7 +142,7 @@ func (n *node) find(k *Key, oif *iface.Iface, strict bool) *entry {
 // needScope reports an IPv6 address that means something on one link only.
 // Linux: rt6_need_strict.
 func needScope(a packet.Addr) bool {
-	return a[0] == 0xff || a[0] == 0xfe && a[1]&0xc0 == 0x80
+	return a[0] == 0xff || a[0] == 0xfe && a[1]&0xc0 == 0x80 || a == packet.Addr{15: 1}
 }
 
 // LinkScoped reports an IPv6 address that is valid on one link only: link-local

@@ -67,6 +67,7 @@ func newKernel(t *testing.T, sysctl map[string]string, setup ...string) *kernel 
 			run("ip addr add " + a + " dev " + d.name)
 		}
 	}
+	waitForAddresses(t)
 	for _, l := range testRoutes {
 		if strings.Contains(l, ":") {
 			run("ip -6 route add " + l)
@@ -86,6 +87,31 @@ func newKernel(t *testing.T, sysctl map[string]string, setup ...string) *kernel 
 		}
 	})
 	return k
+}
+
+// waitForAddresses waits until the machine takes packets for its IPv6 addresses:
+// the kernel makes their routes in a worker of its own.
+func waitForAddresses(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		out, err := exec.Command("ip", "-6", "route", "show", "table", "local").Output()
+		missing := ""
+		for _, d := range testDevs {
+			for _, a := range d.addrs {
+				if a, _, _ = strings.Cut(a, "/"); strings.Contains(a, ":") && !strings.Contains(string(out), "local "+a+" ") {
+					missing = a
+				}
+			}
+		}
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case missing == "":
+			return
+		case time.Now().After(end):
+			t.Fatalf("the kernel has no route to its own %s", missing)
+		}
+	}
 }
 
 func openTun(t *testing.T, name string) int {
