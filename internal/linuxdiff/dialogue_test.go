@@ -48,6 +48,9 @@ func TestHelpersDoAsLinux(t *testing.T) {
 		t.Run(d.name+family, func(t *testing.T) {
 			packets, expected, met, failed := 0, 0, 0, 0
 			for _, s := range settings() {
+				if d.quiet && (strings.Contains(s.nat4, "--random") || strings.Contains(s.nat4, "DNAT")) {
+					continue
+				}
 				if err := k.Reload(d.rulesIn(&s)); err != nil {
 					t.Fatal(err)
 				}

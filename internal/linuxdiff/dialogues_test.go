@@ -23,7 +23,13 @@ func dialogues() (list []dialogue) {
 			dialogue{name: "sane", v6: v6, rules: []string{"-p tcp --dport 6566 -j CT --helper sane"}, play: playSANE},
 		)
 	}
+	zone := func(proto string) []string {
+		return []string{"-p " + proto + " --dport 21 -j CT --helper ftp --zone 7", "-p " + proto + " ! --dport 21 -j CT --zone 7"}
+	}
 	return append(list,
+		dialogue{name: "ftp in a zone", rules: zone("tcp"), play: playFTP},
+		dialogue{name: "ftp with fewer events", rules: []string{"-p tcp --dport 21 -j CT --helper ftp --ctevents assured,destroy --expevents new"}, quiet: true, play: playFTP},
+		dialogue{name: "tftp with expected events only", rules: []string{"-p udp --dport 69 -j CT --helper tftp --expevents new"}, quiet: true, play: playTFTP},
 		dialogue{name: "irc", rules: []string{"-p tcp --dport 6667 -j CT --helper irc"}, play: playIRC},
 		dialogue{name: "pptp", rules: []string{"-p tcp --dport 1723 -j CT --helper pptp"}, play: playPPTP},
 		dialogue{name: "snmp", rules: []string{"-p udp --dport 161 -j CT --helper snmp", "-p udp --dport 162 -j CT --helper snmp_trap"}, play: playSNMP},

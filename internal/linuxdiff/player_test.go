@@ -328,6 +328,12 @@ func (p *player) datagram(from party, port uint16, to netip.AddrPort, msg []byte
 		b[6], b[7] = 0, 0 // without a checksum
 	}
 	pkt := wire.IP{Src: from.addr, Dst: to.Addr(), Proto: 17, TTL: 64, ID: uint16(p.r.Uint32() | 1)}.Packet(b)
+	if from.addr.Is4() && from.dev != gen.Local && len(pkt) > 60 && p.chance(p.wild/4) {
+		for _, f := range p.fragments(pkt) {
+			p.inject(from.dev, f)
+		}
+		return v, false // what comes of it is compared, and answered by nobody
+	}
 	for _, out := range p.inject(from.dev, pkt) {
 		if out.Dev == by {
 			if u, good := wire.Parse(out.Data); good && len(u.L4) >= 8 && u.Proto == 17 {
@@ -338,12 +344,31 @@ func (p *player) datagram(from party, port uint16, to netip.AddrPort, msg []byte
 	return v, ok
 }
 
+// fragments cuts a packet in two, in order or the other way round.
+func (p *player) fragments(pkt []byte) [][]byte {
+	at := 20 + 8*(1+p.r.IntN((len(pkt)-21)/8))
+	a, b := slices.Clone(pkt[:at]), append(slices.Clone(pkt[:20]), pkt[at:]...)
+	a[6] = 0x20
+	binary.BigEndian.PutUint16(b[6:], uint16(at-20)/8)
+	for _, f := range [][]byte{a, b} {
+		binary.BigEndian.PutUint16(f[2:], uint16(len(f)))
+		wire.FixIP(f)
+	}
+	if p.chance(50) {
+		a, b = b, a
+	}
+	return [][]byte{a, b}
+}
+
 // dialogue is a protocol's conversation.
 type dialogue struct {
 	name string
 	// attach is the options of -j CT in raw, after the protocol and port.
 	rules []string
 	v6    bool
+	// quiet: no event tells of a new connection, and so of the port that the
+	// kernel chose at random.
+	quiet bool
 	play  func(p *player, c, s party, at netip.Addr)
 }
 
@@ -382,7 +407,8 @@ func settings() []surroundings {
 
 // helper is the name of the helper in the first rule.
 func (d *dialogue) helper() string {
-	_, name, _ := strings.Cut(d.rules[0], "--helper ")
+	_, rest, _ := strings.Cut(d.rules[0], "--helper ")
+	name, _, _ := strings.Cut(rest, " ")
 	return name
 }
 
