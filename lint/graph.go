@@ -65,9 +65,9 @@ func newStates() spans {
 	return spans{xtables.Num(n, n), xtables.Num(r, r)}
 }
 
-// analyze learns all there is to know of a table.
-func analyze(tb *xtables.Table) *table {
-	t := &table{space: space{family: tb.Family, ids: map[string]int{}}, tb: tb, byName: map[string]*chain{}}
+// analyze learns all there is to know of a table. ids numbers the terms.
+func analyze(tb *xtables.Table, ids map[string]int) *table {
+	t := &table{space: space{family: tb.Family, ids: ids}, tb: tb, byName: map[string]*chain{}}
 	for _, c := range tb.Chains {
 		ch := &chain{c: c}
 		for _, r := range c.Rules {

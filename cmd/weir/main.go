@@ -31,6 +31,7 @@ type cli struct {
 	Fmt        fmtCmd        `cmd:"" help:"Print a rule file in its canonical form, with its comments."`
 	Test       testCmd       `cmd:"" help:"Run unit tests for a firewall."`
 	With       withCmd       `cmd:"" help:"Run a program whose iptables changes a machine directory."`
+	Diff       diffCmd       `cmd:"" help:"Show what two machines or rule sets decide differently."`
 	Snapshot   snapshotCmd   `cmd:"" help:"Write the running machine into a machine directory."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print completion code for a shell."`
@@ -151,6 +152,11 @@ func report(e *env, err error) int {
 	}
 	if errors.As(err, &errFound{}) {
 		return exitFailed
+	}
+	var trouble errTrouble
+	if errors.As(err, &trouble) {
+		report(e, trouble.error)
+		return exitUsage
 	}
 	var list errorList
 	if errors.As(err, &list) {
