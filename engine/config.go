@@ -75,10 +75,11 @@ func New(c Config) (*Machine, []error) {
 	for i := range ct.HashKey {
 		ct.HashKey[i] = uint64(key.Uint32())<<32 | uint64(key.Uint32())
 	}
+	m.routing = route.Options{Complete4: c.Complete4, Complete6: c.Complete6, Anycast6: rc.Forward6}
 	m.sink.log = c.Log
 	m.env = hook.Env{
 		CT:     conntrack.New(ct),
-		Routes: route.New(set, c.Routes, route.Options{Complete4: c.Complete4, Complete6: c.Complete6, Anycast6: rc.Forward6}),
+		Routes: route.New(set, c.Routes, m.routing),
 		Ifaces: set,
 		Rand:   random,
 		Log:    &m.sink,

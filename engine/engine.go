@@ -26,6 +26,7 @@ type Machine struct {
 	memory  memory
 	lane    lane
 	helpers *helper.Set
+	routing route.Options
 
 	t     hook.Traversal
 	pkt   packet.Packet

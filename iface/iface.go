@@ -11,8 +11,11 @@ type Iface struct {
 	MTU   int // bytes of an IP packet
 	// Loopback marks lo.
 	Loopback bool
-	Addrs    []Addr // in the order in which they were added; the first is the primary one
-	MAC      [6]byte
+	// Down marks one that was switched off: no route leads by it, and nothing
+	// arrives there. Its IPv4 addresses stay the machine's.
+	Down  bool
+	Addrs []Addr // in the order in which they were added; the first is the primary one
+	MAC   [6]byte
 }
 
 // Addr is an address of an interface.

@@ -27,7 +27,7 @@ func New(ifs *iface.Set, routes []Route, o Options) *Table {
 	}
 	var list []Route
 	for _, i := range all {
-		list = append(list, connected(i, o)...)
+		list = append(list, up(connected(i, o))...)
 		for _, a := range i.Addrs {
 			p := a.Prefix.Addr()
 			key := packet.AddrOf(p)
@@ -36,7 +36,7 @@ func New(ifs *iface.Set, routes []Route, o Options) *Table {
 	}
 	list = append(list, loopbackRoutes(t.lo, list, o)...)
 	derived := len(list)
-	for _, r := range routes {
+	for _, r := range up(routes) {
 		if r.Table == 0 {
 			r.Table = TableMain
 			if r.Type == Local || r.Type == Broadcast || r.Type == Anycast {
@@ -57,6 +57,17 @@ func New(ifs *iface.Set, routes []Route, o Options) *Table {
 	t.tries4 = []*trie{t.plant(list, true, TableLocal, TableMain), t.plant(list, true, TableDefault)}
 	t.tries6 = []*trie{t.plant(list, false, TableLocal), t.plant(list, false, TableMain)}
 	return t
+}
+
+// up is the routes without those by an interface that is down, but for the
+// local ones of IPv4. Linux: fib_sync_down_dev.
+func up(list []Route) (out []Route) {
+	for _, r := range list {
+		if r.Dev == nil || !r.Dev.Down || r.Type == Local && r.To.Addr().Is4() {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // Loopback is lo as Linux brings it up.

@@ -2,7 +2,10 @@
 
 package kernel
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Kernel cannot be made on this system.
 type Kernel struct{}
@@ -20,6 +23,15 @@ func (*Kernel) InjectFrame(string, [6]byte, [6]byte, []byte) (Result, error) {
 
 // Pending returns ErrUnavailable.
 func (*Kernel) Pending() (Result, error) { return Result{}, ErrUnavailable }
+
+// Down returns ErrUnavailable.
+func (*Kernel) Down(string) error { return ErrUnavailable }
+
+// RemoveAddress returns ErrUnavailable.
+func (*Kernel) RemoveAddress(string, netip.Prefix) error { return ErrUnavailable }
+
+// RemoveRoute returns ErrUnavailable.
+func (*Kernel) RemoveRoute(Route) error { return ErrUnavailable }
 
 // SNMP returns ErrUnavailable.
 func (*Kernel) SNMP() (map[string]uint64, error) { return nil, ErrUnavailable }
