@@ -251,11 +251,15 @@ func (k *Kernel) Reload(rules4, rules6 string) error {
 	if !k.named {
 		rules4, rules6 = complete(rules4), complete(rules6)
 	}
-	if _, err := k.ns.run(rules4, "iptables-legacy-restore", "-w"); err != nil {
-		return err
+	for _, f := range []struct{ rules, program string }{{rules4, "iptables-legacy-restore"}, {rules6, "ip6tables-legacy-restore"}} {
+		if f.rules == "" {
+			continue
+		}
+		if _, err := k.ns.run(f.rules, f.program, "-w"); err != nil {
+			return err
+		}
 	}
-	_, err := k.ns.run(rules6, "ip6tables-legacy-restore", "-w")
-	return err
+	return nil
 }
 
 // Save is the output of iptables-legacy-save -c, or of ip6tables.

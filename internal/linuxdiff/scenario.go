@@ -38,6 +38,8 @@ type scene struct {
 
 	out   scenario.Writer
 	conns scenario.Numbers
+	// late is how far the wall clock got ahead of the file's.
+	late  time.Duration
 	frags [2][]uint32 // identifications that the machine chose, in order, by family
 }
 
@@ -66,7 +68,9 @@ func record(f *scenario.File) (want string, diff *Difference, s *scene, err erro
 		return "", nil, nil, err
 	}
 	for i := range rules {
-		rules[i] = traced(rules[i], s.named[i], tracked[i])
+		if s.used(i) {
+			rules[i] = traced(rules[i], s.named[i], tracked[i])
+		}
 	}
 	cfg, err := kernelConfig(f)
 	if err != nil {
@@ -78,6 +82,9 @@ func record(f *scenario.File) (want string, diff *Difference, s *scene, err erro
 	}
 	defer s.k.Close()
 	for i := range rules {
+		if !s.used(i) {
+			continue
+		}
 		text, err := s.k.Save(i == 1)
 		if err != nil {
 			return "", nil, nil, err
@@ -85,7 +92,11 @@ func record(f *scenario.File) (want string, diff *Difference, s *scene, err erro
 		s.rules[i] = chains(text, tracked[i])
 	}
 	ec := replay.Config(f.Machine, 1)
-	ec.Rules4.Text, ec.Rules6.Text = []byte(rules[0]), []byte(rules[1])
+	for i, t := range []*[]byte{&ec.Rules4.Text, &ec.Rules6.Text} {
+		if rules[i] != "" {
+			*t = []byte(rules[i])
+		}
+	}
 	s.w = &subject{steer: &steer{spare: newSpare()}, slack: 1}
 	ec.Rand = s.w.steer
 	if err := s.w.open(ec); err != nil {
@@ -94,6 +105,20 @@ func record(f *scenario.File) (want string, diff *Difference, s *scene, err erro
 	s.w.m.Trace(true)
 	want, diff, err = s.play()
 	return want, diff, s, err
+}
+
+// used says whether a family has rules or packets.
+func (s *scene) used(family int) bool {
+	if len(s.named[family]) > 0 {
+		return true
+	}
+	src := s.f.Packets
+	for it := (replay.Item{}); src.Next(&it) == nil; {
+		if len(it.Data) > 0 && (it.Data[0]>>4 == 6) == (family == 1) {
+			return true
+		}
+	}
+	return false
 }
 
 // tracked says for which families the rules switch connection tracking on.
@@ -276,6 +301,7 @@ func (s *scene) play() (string, *Difference, error) {
 			wall = wall.Add(step)
 			time.Sleep(time.Until(wall))
 		}
+		s.slip(wall)
 		last = it.Time
 		d, err := s.packet(&it)
 		if err != nil {
@@ -284,6 +310,7 @@ func (s *scene) play() (string, *Difference, error) {
 		differ(n, d)
 	}
 	s.w.now = max(s.w.now, last)
+	s.slip(wall)
 	entries, err := s.k.Dump()
 	if err != nil {
 		return "", nil, err
@@ -300,10 +327,19 @@ func (s *scene) play() (string, *Difference, error) {
 	return s.out.String(), first, nil
 }
 
+// slip notes how far the wall clock is behind its time: timeouts are less by it.
+func (s *scene) slip(wall time.Time) {
+	s.late = max(s.late, time.Since(wall))
+	s.w.slack = 1 + int64(s.late/time.Second)
+}
+
 // tables writes the connections and the counters.
 func (s *scene) tables(differ func(*Difference)) error {
 	var list []string
-	for _, family := range []string{"ipv4", "ipv6"} {
+	for i, family := range []string{"ipv4", "ipv6"} {
+		if !s.used(i) {
+			continue
+		}
 		text, err := s.k.Conntrack("-L", "-f", family)
 		if err != nil {
 			return err
@@ -314,6 +350,9 @@ func (s *scene) tables(differ func(*Difference)) error {
 	}
 	s.out.Connections(list)
 	for i, f := range []packet.Family{packet.IPv4, packet.IPv6} {
+		if !s.used(i) {
+			continue
+		}
 		text, err := s.k.Save(i == 1)
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"weir/scenario"
 )
@@ -78,16 +79,15 @@ func recorded(name string) (why, wrong string) {
 	}
 	want := mine
 	if f.NotLinux == "" {
-		text, d, s, err := record(f)
-		if err != nil {
-			return "", err.Error()
+		// On a busy machine time may slip away between packets: then again.
+		for range 5 {
+			var late time.Duration
+			if want, wrong, late = played(f, mine); wrong == "" || late < patience {
+				break
+			}
 		}
-		if d != nil {
-			wrong = d.String() + "\n"
-		}
-		want = s.settle(text, mine)
-		if !scenario.Same(want, mine) {
-			wrong += "weir does otherwise than Linux:\n" + sides(want, mine)
+		if want == "" {
+			return "", wrong
 		}
 	}
 	if *recording {
@@ -98,6 +98,25 @@ func recorded(name string) (why, wrong string) {
 		wrong += fmt.Sprintf("%s:%d: Linux does not do what stands here; \"make record\" takes it over:\n%s", f.Name, f.WantLine, sides(f.Want, want))
 	}
 	return f.NotLinux, wrong
+}
+
+// patience is how late packets may be where a clock matters.
+const patience = 200 * time.Millisecond
+
+// played plays a file through Linux once. want is empty if that failed.
+func played(f *scenario.File, mine string) (want, wrong string, late time.Duration) {
+	text, d, s, err := record(f)
+	if err != nil {
+		return "", err.Error(), 0
+	}
+	if d != nil {
+		wrong = d.String() + "\n"
+	}
+	want = s.settle(text, mine)
+	if !scenario.Same(want, mine) {
+		wrong += "weir does otherwise than Linux:\n" + sides(want, mine)
+	}
+	return want, wrong, s.late
 }
 
 // sides is the lines in which two texts differ.
@@ -151,9 +170,9 @@ func (s *scene) settle(text, mine string) string {
 	slices.Sort(rest)
 	var order []string
 	for _, l := range theirs {
-		at := slices.IndexFunc(rest, func(k string) bool { return scenario.SameLine(nearly(k, l), l) })
+		at := slices.IndexFunc(rest, func(k string) bool { return scenario.SameLine(nearly(k, l, s.w.slack), l) })
 		if at >= 0 {
-			order = append(order, nearly(rest[at], l))
+			order = append(order, nearly(rest[at], l, s.w.slack))
 			rest = slices.Delete(rest, at, at+1)
 		}
 	}
@@ -170,15 +189,15 @@ func cutBefore(text, sep string) (before, after string) {
 }
 
 // nearly is the line of a connection with the timeout of another, if they are
-// at most a second apart.
-func nearly(k, l string) string {
+// at most slack seconds apart.
+func nearly(k, l string, slack int64) string {
 	a, b := left.FindStringSubmatch(k), left.FindStringSubmatch(l)
 	if a == nil || b == nil {
 		return k
 	}
 	x, _ := strconv.Atoi(a[2])
 	y, _ := strconv.Atoi(b[2])
-	if x-y > 1 || y-x > 1 {
+	if d := int64(y - x); d > slack || d < -1 {
 		return k
 	}
 	return a[1] + b[2] + strings.TrimPrefix(k, a[1]+a[2])
