@@ -33,6 +33,9 @@ func (*Kernel) RemoveAddress(string, netip.Prefix) error { return ErrUnavailable
 // RemoveRoute returns ErrUnavailable.
 func (*Kernel) RemoveRoute(Route) error { return ErrUnavailable }
 
+// Expects returns ErrUnavailable.
+func (*Kernel) Expects() ([]Expect, error) { return nil, ErrUnavailable }
+
 // SNMP returns ErrUnavailable.
 func (*Kernel) SNMP() (map[string]uint64, error) { return nil, ErrUnavailable }
 
@@ -61,7 +64,7 @@ func (*Kernel) Stats() (Stats, error) { return Stats{}, ErrUnavailable }
 func (*Kernel) Conntrack(...string) (string, error) { return "", ErrUnavailable }
 
 // Advance returns ErrUnavailable.
-func (*Kernel) Advance(time.Duration) error { return ErrUnavailable }
+func (*Kernel) Advance(time.Duration, func(*Entry) bool) error { return ErrUnavailable }
 
 // Close does nothing.
 func (*Kernel) Close() {}
