@@ -4,7 +4,8 @@ import "weir/hook"
 
 // pipeline is the whole of netfilter's order on one screen. Nothing else in
 // the module decides when something runs. Of equal priorities the later line
-// runs first.
+// runs first. What helpers and moved sequence numbers need is done by confirm:
+// Linux has no function of its own for it since it is built so.
 func (m *Machine) pipeline() *hook.Pipeline {
 	return hook.New([]hook.Entry{
 		{At: hook.Prerouting, Pri: hook.PriDefrag, Name: "defrag", Fn: m.defrag},

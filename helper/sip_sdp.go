@@ -1,6 +1,8 @@
 package helper
 
 import (
+	"strconv"
+
 	"weir/conntrack"
 	"weir/hook"
 	"weir/packet"
@@ -154,7 +156,7 @@ func (m *sip) sdp() hook.Verdict {
 			continue
 		}
 		if port < 1024 || port > 65535 {
-			return m.drop("wrong port")
+			return m.drop("wrong port " + strconv.FormatUint(uint64(port), 10))
 		}
 		own, inMedia := m.connection(at)
 		switch {

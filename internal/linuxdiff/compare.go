@@ -56,7 +56,7 @@ func logs(list []hook.LogRecord) (trace, invalid []string) {
 		case l.Source == "TRACE":
 			t, _, _ := strings.Cut(strings.TrimPrefix(l.Text, "TRACE: "), " ")
 			trace = append(trace, t)
-		case strings.HasPrefix(l.Source, "nf_ct_proto_"):
+		case strings.HasPrefix(l.Source, "nf_ct_"):
 			invalid = append(invalid, strings.TrimSpace(l.Source+": "+l.Text))
 		}
 	}

@@ -20,7 +20,9 @@ func dialogueKernel(t *testing.T) *kernel.Kernel {
 	t.Helper()
 	needKernel(t)
 	m := extensionMachine()
-	k, err := kernel.New(m.Config())
+	cfg := m.Config()
+	cfg.Trace = true // for what helpers log
+	k, err := kernel.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

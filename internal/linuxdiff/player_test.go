@@ -71,7 +71,7 @@ func (p *player) inject(dev string, pkt []byte) []kernel.Output {
 	}
 	p.w.steer.follow(res.Events)
 	got := p.w.run(in, time.Now().UnixNano())
-	if d := packetDifference(pkt, &res, &got, p.w, false); d != nil {
+	if d := packetDifference(pkt, &res, &got, p.w, true); d != nil {
 		d.Packet = len(p.played) - 1
 		panic(parted{d})
 	}
