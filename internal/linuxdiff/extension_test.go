@@ -290,6 +290,10 @@ func headerGroups() []headerGroup {
 		{"reverse path over IPv6", true, [][]byte{udp(true, 1, 2, "x"), wire.IP{Src: host(true, false, 9), Dst: host(true, false, 10), Proto: 17, TTL: 9}.Packet(unhex("0001 0002 0008 0000")), wire.IP{Src: netip.MustParseAddr("2001:db8:99::1"), Dst: host(true, false, 10), Proto: 17, TTL: 9}.Packet(unhex("0001 0002 0008 0000")),
 			wire.IP{Src: netip.MustParseAddr("2001:db8:1::1"), Dst: host(true, false, 10), Proto: 17, TTL: 9}.Packet(unhex("0001 0002 0008 0000")), wire.IP{Src: netip.MustParseAddr("fe80::1"), Dst: host(true, false, 10), Proto: 17, TTL: 9}.Packet(unhex("0001 0002 0008 0000"))}, []string{
 			"-m rpfilter", "-m rpfilter --invert", "-m rpfilter --loose", "-m rpfilter --loose --invert", "-m rpfilter --accept-local"}},
+		{"no bridge", false, [][]byte{udp(false, 53, 80, data)}, []string{
+			"-m physdev --physdev-in lan0", "-m physdev ! --physdev-in lan0", "-m physdev ! --physdev-is-in", "-m physdev --physdev-is-bridged",
+			"-m physdev ! --physdev-is-bridged ! --physdev-in lan0", "-m physdev ! --physdev-is-bridged --physdev-in lan+",
+		}},
 		{"constants", false, [][]byte{udp(false, 53, 80, data)}, []string{"-m devgroup --src-group 0", "-m devgroup ! --src-group 0", "-m devgroup --src-group 1/2", "-m devgroup ! --src-group 3/0", "-m policy --dir in --pol none", "-m policy --dir in --pol ipsec",
 			"-m time --timestart 00:00 --timestop 23:59:59", "-m time --weekdays Mon,Tue,Wed,Thu,Fri,Sat,Sun", "-m time --datestart 2038-01-01", "-m time --datestop 2020-01-01", "-m time ! --monthdays 31", "-m time --datestart 2000-01-01T00:00:00 --datestop 2037-01-01",
 			"-m cpu ! --cpu 4000", "-m helper --helper ftp", "-m helper ! --helper ftp", "-m connlabel --label 1", "-m connlabel ! --label 1", "-m connlabel ! --label 1 --set", "-m cluster --cluster-total-nodes 2 --cluster-local-nodemask 3 --cluster-hash-seed 1", "-m connbytes --connbytes 0: --connbytes-dir both --connbytes-mode packets"}},

@@ -39,3 +39,6 @@ func (*addrtypeMatch) Steady() bool { return true }
 
 // Steady: only packets for this machine's link address are remembered.
 func (*pkttypeMatch) Steady() bool { return true }
+
+// Steady: no packet comes by a bridge.
+func (*physdevMatch) Steady() bool { return true }
