@@ -73,10 +73,9 @@ const (
 	// maxBlocks bounds the blocks into which the ports of a rule are cut, and
 	// maxConds the combinations of all that it names; beyond, the rule is
 	// looked at more often than need be. So is one that asks for enoughBits
-	// of the addresses and more than fewBlocks: each block would add to the
-	// combinations of masks, and the addresses will do.
+	// of the addresses and more than fewBlocks: the addresses do the most.
 	maxBlocks  = 32
-	fewBlocks  = 2
+	fewBlocks  = 4
 	enoughBits = 16
 	maxConds   = 128
 	// filterFrom is the number of combinations of masks from which the parts
@@ -104,12 +103,14 @@ type classifier struct {
 // tuple is a combination of masks.
 type tuple struct {
 	first   int32 // op of the first rule that has it
+	head    int32 // first of the tuples that have the same masks of addresses,
+	next    int32 // the index behind them, if it is the first of them
 	grouped bool  // its keys name groups
 	n       uint8
 	words   [numWords]uint8 // which words count
 	mask    uint32          // their masks in classifier.masks
 	seed    uint64
-	parts   [numParts]uint16 // its masks by part of the key, 0 for none; see filter
+	parts   [numParts]uint16 // numbers of its masks in the filter, 0 for none
 }
 
 // slot is a place in the hash table. sum 0 is empty; rule is an op, a group with
@@ -399,9 +400,47 @@ func (b *builder) hash(salt int) bool {
 		cl.slots[p] = slot{uint32(at) | 1, rule}
 	}
 	b.sift()
-	// In the order in which a walk comes to them.
-	slices.SortStableFunc(cl.tuples, func(x, y tuple) int { return cmp.Compare(x.first, y.first) })
+	b.order()
 	return true
+}
+
+// order puts the tuples in the order in which a walk comes to them; with a
+// filter, those with the same masks of addresses together.
+func (b *builder) order() {
+	t := b.cl.tuples
+	type addresses [2]uint16
+	of := func(t *tuple) addresses { return addresses{t.parts[partSrc], t.parts[partDst]} }
+	heads := make(map[addresses]int32)
+	for i := range t {
+		k := of(&t[i])
+		if h, ok := heads[k]; !ok || t[i].first < h {
+			heads[k] = t[i].first
+		}
+	}
+	filtered := len(b.cl.filter.masks) > 0
+	for i := range t {
+		t[i].head = t[i].first
+		if filtered {
+			t[i].head = heads[of(&t[i])]
+		}
+	}
+	slices.SortStableFunc(t, func(x, y tuple) int {
+		if c := cmp.Compare(x.head, y.head); c != 0 || !filtered {
+			return c
+		}
+		if c := slices.Compare(x.parts[:partDst+1], y.parts[:partDst+1]); c != 0 {
+			return c
+		}
+		return cmp.Compare(x.first, y.first)
+	})
+	for i := 0; i < len(t); {
+		j := i + 1
+		for filtered && j < len(t) && of(&t[j]) == of(&t[i]) {
+			j++
+		}
+		t[i].next = int32(j)
+		i = j
+	}
 }
 
 // place is where a sum lies: the upper bits choose the slot, the lower ones

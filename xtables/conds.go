@@ -90,8 +90,8 @@ func (s *Selection) combine(list []cond, c cond) ([]cond, bool) {
 	if c.addressBits() >= enoughBits {
 		most = fewBlocks
 	}
-	src, ok1 := prefixes(s.src, most)
-	dst, ok2 := prefixes(s.dst, most)
+	src, ok1 := cover(s.src, most)
+	dst, ok2 := cover(s.dst, most)
 	states := states(s.states)
 	if len(src)*len(dst)*max(len(states), 1) > maxConds {
 		src, ok1 = nil, false

@@ -48,10 +48,8 @@ func partOf(k *key, part uint8, half bool) (hi, lo uint64) {
 	return k[wordL4] >> shiftDstPort & port, 0
 }
 
-// parts numbers the masks of a tuple's parts. A tuple of one part is as easily
-// probed as filtered.
+// parts numbers the masks of a tuple's parts.
 func (b *builder) parts(tu *tuple, c *cond) {
-	n := 0
 	for p := uint8(0); p < numParts; p++ {
 		m := partMask{part: p}
 		if m.hi, m.lo = partOf(&c.mask, p, b.half); m.hi|m.lo == 0 {
@@ -66,11 +64,7 @@ func (b *builder) parts(tu *tuple, c *cond) {
 			id = uint16(len(b.cl.filter.masks))
 			b.partOf[m] = id
 		}
-		tu.parts[n] = id
-		n++
-	}
-	if n == 1 {
-		tu.parts[0] = 0
+		tu.parts[p] = id
 	}
 }
 
@@ -115,12 +109,12 @@ const (
 	dead
 )
 
-// filtered reports a tuple of which a part has a value that no rule has. known
+// lacks reports that one of the masks leads to a value that no rule has. known
 // is what the search has learnt so far, by the number of the mask.
-func (f *filter) filtered(tu *tuple, k *key, half bool, known []uint8) bool {
-	for _, id := range tu.parts {
+func (f *filter) lacks(parts []uint16, k *key, half bool, known []uint8) bool {
+	for _, id := range parts {
 		if id == 0 {
-			return false
+			continue
 		}
 		s := &known[id-1]
 		if *s == unknown {

@@ -112,11 +112,19 @@ func (tb *Table) seek(n, pc int32, v *view, t *hook.Traversal) int32 {
 		}
 		sink(h)
 	}
-	for int(f.next) < len(cl.tuples) && cl.tuples[f.next].first < best {
+	sieve := len(cl.filter.masks) > 0
+	for int(f.next) < len(cl.tuples) && cl.tuples[f.next].head < best {
 		tu := &cl.tuples[f.next]
 		f.next++
-		if tu.parts[0] != 0 && cl.filter.filtered(tu, &s.key, tb.Family == packet.IPv4, s.known[f.known:]) {
-			continue
+		if sieve {
+			known, half := s.known[f.known:], tb.Family == packet.IPv4
+			if tu.next != 0 && cl.filter.lacks(tu.parts[:partDst+1], &s.key, half, known) {
+				f.next = tu.next
+				continue
+			}
+			if cl.filter.lacks(tu.parts[partSrcPort:], &s.key, half, known) {
+				continue
+			}
 		}
 		rule, ok := cl.probe(tu, &s.key)
 		if !ok {

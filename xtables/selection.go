@@ -94,3 +94,23 @@ func prefixes(spans []PortSpan, max int) (list []portPrefix, ok bool) {
 	}
 	return list, true
 }
+
+// cover is blocks around spans, at most two for each: somewhat more than the
+// spans, of which exact says that it is not so.
+func cover(spans []PortSpan, max int) (list []portPrefix, exact bool) {
+	if list, exact = prefixes(spans, max); exact {
+		return list, true
+	}
+	list = nil
+	for _, s := range spans {
+		n := bits.Len16(s.Hi - s.Lo)
+		size := uint32(1) << n
+		for lo := uint32(s.Lo) &^ (size - 1); lo <= uint32(s.Hi); lo += size {
+			if len(list) == 2*max {
+				return nil, false
+			}
+			list = append(list, portPrefix{uint16(lo), uint16(0xffff << n)})
+		}
+	}
+	return list, false
+}
