@@ -5,6 +5,8 @@ import (
 	"weir/helper"
 	"weir/hook"
 	"weir/iface"
+	"weir/ipset"
+	ipsettext "weir/ipset/text"
 	"weir/packet"
 	"weir/route"
 	"weir/router"
@@ -24,9 +26,14 @@ type Config struct {
 	// Rules4 and Rules6 are texts as iptables-save and ip6tables-save write
 	// them; empty tables and ACCEPT without.
 	Rules4, Rules6 Text
+	// Sets is a text as "ipset save" writes it: the sets that rules may name.
+	Sets Text
 	// Sysctl holds settings by dotted names; see docs/support.md for those
 	// that are known.
 	Sysctl map[string]string
+	// Start is when the sets are loaded, in ns: timeouts of their members run
+	// from then on. 0 lets them begin with the first packet.
+	Start int64
 	// Listen are the sockets that take what is delivered to them.
 	Listen []router.Socket
 	// Seed of every random choice. The hash of the connection table is
@@ -85,6 +92,11 @@ func New(c Config) (*Machine, []error) {
 		Log:    &m.sink,
 	}
 	m.lane.ct = m.env.CT.Lane()
+	m.shared.Sets = ipset.New(key.Uint32)
+	if line, col, msg := ipsettext.Load(m.shared.Sets, c.Sets.Text, c.Start); line > 0 {
+		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Sets.Name, Line: line, Col: col}, Msg: msg})
+	}
+	m.unclocked = c.Start == 0
 	m.helpers = helper.New()
 	m.env.CT.SetHelpers(m.helpers.List())
 	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
@@ -92,7 +104,7 @@ func New(c Config) (*Machine, []error) {
 		if f == packet.IPv6 {
 			text = c.Rules6
 		}
-		rules, es := ParseRules(f, text)
+		rules, es := m.ParseRules(f, text)
 		errs = append(errs, es...)
 		if len(es) == 0 {
 			errs = append(errs, m.SetRules(rules)...)
@@ -111,12 +123,25 @@ func New(c Config) (*Machine, []error) {
 
 // ParseRules reads a rule text with all the extensions that weir has. An
 // absent text gives an empty rule set. Counters in the text are not taken
-// over, as with iptables-restore without -c.
+// over, as with iptables-restore without -c. Rules that name a set are refused;
+// Machine.ParseRules knows the sets of a machine.
 func ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
+	return parseRules(f, text, nil)
+}
+
+// ParseRules is the function of that name for rules that may name the
+// machine's sets.
+func (m *Machine) ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
+	return parseRules(f, text, m.shared.Sets)
+}
+
+func parseRules(f packet.Family, text Text, sets *ipset.Sets) (*xtables.Ruleset, []error) {
 	if text.Text == nil {
 		return &xtables.Ruleset{Family: f}, nil
 	}
-	file, errs := save.Parse(text.Name, text.Text, f, std.List())
+	list := std.List()
+	list.Sets = sets
+	file, errs := save.Parse(text.Name, text.Text, f, list)
 	if len(errs) > 0 {
 		return nil, errs
 	}
@@ -145,6 +170,9 @@ func (m *Machine) SetRules(rs *xtables.Ruleset) []error {
 		s = &m.sides[1]
 	}
 	rs.Keep(s.rules)
+	if s.rules != rs {
+		s.rules.Unbind()
+	}
 	// Once switched on by a rule, tracking stays, since connections may live.
 	tracked := s.tracked || rs.NeedsConntrack()
 	*s = side{

@@ -7,6 +7,7 @@ import (
 	"weir/helper"
 	"weir/hook"
 	"weir/iface"
+	"weir/ipset"
 	"weir/packet"
 	"weir/route"
 	"weir/router"
@@ -35,6 +36,8 @@ type Machine struct {
 	// tracing: the next packets are recorded.
 	tracing bool
 	ready   bool
+	// unclocked: the timeouts of the sets' members begin with the first packet.
+	unclocked bool
 	// interpret: rules are walked one by one.
 	interpret bool
 }
@@ -162,6 +165,10 @@ func (m *Machine) start(data []byte, link packet.Link, now int64) bool {
 	if !m.ready {
 		return false
 	}
+	if m.unclocked {
+		m.unclocked = false
+		m.shared.Sets.Shift(now)
+	}
 	if m.tracing {
 		m.rec.Reset()
 		m.t.Trace = &m.rec
@@ -234,6 +241,9 @@ func (m *Machine) Ifaces() *iface.Set { return m.env.Ifaces }
 
 // Routes is the machine's routing table.
 func (m *Machine) Routes() *route.Table { return m.env.Routes }
+
+// Sets are the machine's sets. They may be changed between packets.
+func (m *Machine) Sets() *ipset.Sets { return m.shared.Sets }
 
 // Rules is the rule set in use for a family. Its counters are exact at the
 // time of the call; call again for later ones.

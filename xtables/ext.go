@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"weir/hook"
+	"weir/ipset"
 	"weir/packet"
 )
 
@@ -141,6 +142,8 @@ type Context struct {
 	// (REJECT wants -p tcp for tcp-reset: use Proto; TCPMSS wants a match on
 	// SYN: look here). Nil while parsing.
 	Rule *Rule
+	// Sets are the sets that the rule may name; nil is none.
+	Sets *ipset.Sets
 }
 
 // Shared is state that outlives a rule set: named lists and tables
@@ -149,6 +152,8 @@ type Shared struct {
 	// Named holds state by "kind/family/name"; whoever creates an entry
 	// gives it its type.
 	Named map[string]any
+	// Sets are the machine's sets; nil is none.
+	Sets *ipset.Sets
 }
 
 // MatchExt describes a match: its options, where it may stand, how it is read.
@@ -200,11 +205,19 @@ type Binder interface {
 	Bind(s *Shared) error
 }
 
+// Unbinder is a Binder that holds something until its rule set is replaced.
+type Unbinder interface {
+	Unbind()
+}
+
 // List is the extensions that a parser knows: the one explicit list of them
 // is in package xtables/std.
 type List struct {
 	Matches []MatchExt
 	Targets []TargetExt
+	// Sets are the sets that rules may name; a rule that names another is
+	// refused.
+	Sets *ipset.Sets
 }
 
 // Error is a complaint about a rule file with its place.

@@ -174,7 +174,8 @@ func (t *RuleTarget) needsConntrack() bool {
 }
 
 // Bind gives the extensions the state that outlives a rule set. Call it once,
-// before the first walk. Errors carry the place of the extension.
+// before the first walk. Errors carry the place of the extension; nothing is
+// held then.
 func (rs *Ruleset) Bind(s *Shared) (errs []error) {
 	if rs == nil {
 		return nil
@@ -185,7 +186,22 @@ func (rs *Ruleset) Bind(s *Shared) (errs []error) {
 			errs = append(errs, At(x.pos, err))
 		}
 	}
+	if len(errs) > 0 {
+		rs.Unbind()
+	}
 	return errs
+}
+
+// Unbind lets go what the extensions hold. The rule set is not walked again.
+func (rs *Ruleset) Unbind() {
+	if rs == nil {
+		return
+	}
+	for _, x := range rs.binders {
+		if u, ok := x.b.(Unbinder); ok {
+			u.Unbind()
+		}
+	}
 }
 
 // Fork is the rule set for another goroutine; see Table.Fork.

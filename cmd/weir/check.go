@@ -3,7 +3,10 @@ package main
 import (
 	"os"
 
+	"weir/ipset"
+	"weir/ipset/text"
 	"weir/packet"
+	"weir/xtables"
 	"weir/xtables/save"
 	"weir/xtables/std"
 )
@@ -11,6 +14,7 @@ import (
 type checkCmd struct {
 	Files []string `arg:"" name:"file" help:"Files as iptables-save prints them; - is standard input."`
 	IPv6  bool     `name:"ipv6" help:"The files are ip6tables-save's."`
+	Sets  string   `help:"File as ipset save prints it: the sets that the rules may name." placeholder:"FILE"`
 	Print bool     `help:"Print what iptables-legacy-save would print after loading the file."`
 }
 
@@ -20,6 +24,7 @@ func (checkCmd) Help() string {
 Examples:
   weir check rules.v4
   weir check --ipv6 rules.v6
+  weir check --sets ipset.save rules.v4
   weir check --print rules.v4 | diff rules.v4 -`
 }
 
@@ -30,13 +35,24 @@ func (c *checkCmd) Run(e *env) error {
 		fam = packet.IPv6
 	}
 	var errs errorList
+	list := std.List()
+	if c.Sets != "" {
+		src, err := e.readFile(c.Sets)
+		if err != nil {
+			return err
+		}
+		list.Sets = ipset.New(nil)
+		if line, col, msg := text.Load(list.Sets, src, 0); line > 0 {
+			return &xtables.Error{Pos: xtables.Pos{File: c.Sets, Line: line, Col: col}, Msg: msg}
+		}
+	}
 	for _, name := range c.Files {
 		src, err := e.readFile(name)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		f, ferrs := save.Parse(name, src, fam, std.List())
+		f, ferrs := save.Parse(name, src, fam, list)
 		errs = append(errs, ferrs...)
 		if len(ferrs) == 0 && c.Print {
 			if _, err := e.stdout.Write(save.Print(f)); err != nil {

@@ -16,7 +16,6 @@ func Refused() []xtables.MatchExt {
 		{"nfacct", "there are no accounting objects (nfacct)", xtables.Both},
 		{"osf", "there are no operating system fingerprints", xtables.Both},
 		{"rateest", "rate estimators are not implemented", xtables.Both},
-		{"set", "there are no sets (ipset) yet", xtables.Both},
 		{"socket", "weir's listening sockets cannot be asked by a rule", xtables.Both},
 		{"unclean", "the kernel has no such match", xtables.V4},
 	} {

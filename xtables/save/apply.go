@@ -165,7 +165,7 @@ func (r *ruleReader) extensions(n *xtables.Rule) {
 	if len(r.blocks) == 0 {
 		return
 	}
-	ctx := xtables.Context{Family: r.p.family, Table: r.p.cur.name, Chain: r.chain,
+	ctx := xtables.Context{Sets: r.p.all.Sets, Family: r.p.family, Table: r.p.cur.name, Chain: r.chain,
 		Proto: r.base.Proto, ProtoInvert: r.base.Not&xtables.TestProto != 0}
 	for i := range r.blocks {
 		b := &r.blocks[i]

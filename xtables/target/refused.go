@@ -17,7 +17,6 @@ func Refused() []xtables.TargetExt {
 		{"RATEEST", "rate estimators are not implemented", xtables.Both},
 		{"TPROXY", "weir has no sockets to hand a connection to", xtables.Both},
 		{"SYNPROXY", "the SYN proxy is not implemented", xtables.Both},
-		{"SET", "there are no sets (ipset) yet", xtables.Both},
 	} {
 		list = append(list, xtables.TargetExt{Name: r.name, Families: r.fs, Refuse: r.why, Doc: "no: " + r.why})
 	}
