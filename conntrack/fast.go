@@ -32,11 +32,25 @@ type Probe struct {
 }
 
 // directory is where the parts of a table lie. It is replaced, never written.
+// Chunks stand in it as plain addresses: indexing a pointer to an array reads
+// the array's first line to see whether the pointer is nil.
 type directory struct {
-	conns    []*[chunkConns]Conn
+	conns    []unsafe.Pointer // *[chunkConns]Conn
 	counters []*[chunkConns][2]Counter
-	chunks   []*[chunkBuckets]bucket
-	over     []*[chunkBuckets]bucket
+	chunks   []unsafe.Pointer // *[chunkBuckets]bucket
+	over     []unsafe.Pointer // the same
+}
+
+// addresses is a list of pointers to arrays as plain addresses.
+func addresses[T any](list []*T) []unsafe.Pointer { return *(*[]unsafe.Pointer)(unsafe.Pointer(&list)) }
+
+// connAt and bucketAt are elements of a chunk.
+func connAt(chunk unsafe.Pointer, i uint32) *Conn {
+	return (*Conn)(unsafe.Add(chunk, uintptr(i)*unsafe.Sizeof(Conn{})))
+}
+
+func bucketAt(chunk unsafe.Pointer, i uint32) *bucket {
+	return (*bucket)(unsafe.Add(chunk, uintptr(i)*unsafe.Sizeof(bucket{})))
 }
 
 // publish lets those on the short way see what grew.
@@ -44,7 +58,7 @@ func (tb *Table) publish() {
 	d := tb.dir.Load()
 	if d == nil || len(d.conns) != len(tb.conns) || len(d.counters) != len(tb.counters) ||
 		len(d.chunks) != len(tb.index.chunks) || len(d.over) != len(tb.index.over) {
-		tb.dir.Store(&directory{tb.conns, tb.counters, tb.index.chunks, tb.index.over})
+		tb.dir.Store(&directory{addresses(tb.conns), tb.counters, addresses(tb.index.chunks), addresses(tb.index.over)})
 	}
 	if s := uint64(tb.index.mask)<<32 | uint64(tb.index.buckets); s != tb.shape.Load() {
 		tb.shape.Store(s) // after the buckets are there
@@ -117,7 +131,7 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 	}
 	q.Data = d
 	h := homeOf(uint32(q.hash), l.buckets, l.mask)
-	q.bucket = &l.d.chunks[h/chunkBuckets][h%chunkBuckets]
+	q.bucket = bucketAt(l.d.chunks[h/chunkBuckets], h%chunkBuckets)
 	return true
 }
 
@@ -143,15 +157,11 @@ func (l *Lane) Guess(q *Probe) {
 	spread := uint64(tagOf(q.hash)) * laneOnes
 	b := q.bucket
 	for hops := 0; ; hops++ {
-		words := [3]uint64{atomic.LoadUint64(&b.tags[0]), atomic.LoadUint64(&b.tags[1]), uint64(atomic.LoadUint32(&b.tags2)) | ^spread<<32}
-		for w := range words {
-			m := lanes(words[w], spread)
-			if m == 0 {
-				continue
-			}
-			r := entryRef(atomic.LoadUint32((*uint32)(&b.ref[w*4+bits.TrailingZeros64(m)/16])))
+		m := matches(atomic.LoadUint64(&b.tags[0]), atomic.LoadUint64(&b.tags[1]), atomic.LoadUint32(&b.tags2), spread)
+		if m != 0 {
+			r := entryRef(atomic.LoadUint32((*uint32)(&b.ref[first(m)])))
 			if n := r.slot() / chunkConns; r != 0 && n < uint32(len(l.d.conns)) {
-				q.Conn, q.Dir = &l.d.conns[n][r.slot()%chunkConns], r.dir()
+				q.Conn, q.Dir = connAt(l.d.conns[n], r.slot()%chunkConns), r.dir()
 				return
 			}
 		}
@@ -159,7 +169,7 @@ func (l *Lane) Guess(q *Probe) {
 		if n == 0 || (n-1)/chunkBuckets >= uint32(len(l.d.over)) || hops == maxHops {
 			return
 		}
-		b = &l.d.over[(n-1)/chunkBuckets][(n-1)%chunkBuckets]
+		b = bucketAt(l.d.over[(n-1)/chunkBuckets], (n-1)%chunkBuckets)
 	}
 }
 

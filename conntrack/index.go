@@ -3,6 +3,7 @@ package conntrack
 import (
 	"math/bits"
 	"sync/atomic"
+	"unsafe"
 )
 
 // The index finds a connection by the tuple of either direction. It is a
@@ -75,6 +76,18 @@ func lanes(w, spread uint64) uint64 {
 	return (x - laneOnes) &^ x & laneTops
 }
 
+// matches marks the entries of a bucket that have the tag, one bit each; see
+// first. Few may be marked wrongly.
+func matches(w0, w1 uint64, w2 uint32, spread uint64) uint64 {
+	return lanes(w0, spread)>>3 | lanes(w1, spread)>>2 | lanes(uint64(w2)|^spread<<32, spread)>>1
+}
+
+// first is the entry of the lowest mark.
+func first(m uint64) int {
+	at := bits.TrailingZeros64(m)
+	return (at&15-12)*4 + at>>4
+}
+
 // tag is the tag of an entry.
 func (b *bucket) tag(i int) uint16 {
 	if i >= 8 {
@@ -144,7 +157,9 @@ func homeOf(h, buckets, mask uint32) uint32 {
 // home is the first bucket of a hash.
 func (ix *index) home(h uint32) *bucket { return ix.at(homeOf(h, ix.buckets, ix.mask)) }
 
-func (ix *index) at(b uint32) *bucket { return &ix.chunks[b/chunkBuckets][b%chunkBuckets] }
+func (ix *index) at(b uint32) *bucket {
+	return bucketAt(unsafe.Pointer(ix.chunks[b/chunkBuckets]), b%chunkBuckets)
+}
 
 // nextOf is the bucket chained behind b, nil if none.
 func (ix *index) nextOf(b *bucket) *bucket {

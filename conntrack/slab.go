@@ -18,7 +18,9 @@ type slab struct {
 }
 
 // conn is the connection of a slot that was handed out.
-func (s *slab) conn(slot uint32) *Conn { return &s.conns[slot/chunkConns][slot%chunkConns] }
+func (s *slab) conn(slot uint32) *Conn {
+	return connAt(unsafe.Pointer(s.conns[slot/chunkConns]), slot%chunkConns)
+}
 
 // take hands out an empty slot.
 func (s *slab) take() *Conn {

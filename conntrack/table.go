@@ -2,7 +2,6 @@ package conntrack
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 	"sync/atomic"
 
@@ -120,30 +119,27 @@ func (tb *Table) lookup(t *Tuple, h uint64, allow dirs, now int64) (*Conn, Dir) 
 func (tb *Table) find(t *Tuple, h uint64, allow dirs) (best *Conn, dir Dir) {
 	spread := uint64(tagOf(h)) * laneOnes
 	for b := tb.index.home(uint32(h)); b != nil; b = tb.index.nextOf(b) {
-		words := [3]uint64{b.tags[0], b.tags[1], uint64(b.tags2) | ^spread<<32}
-		for w := range words {
-			for m := lanes(words[w], spread); m != 0; m &= m - 1 {
-				r := b.ref[w*4+bits.TrailingZeros64(m)/16]
-				if r == 0 || allow>>r.dir()&1 == 0 {
-					continue
-				}
-				c := tb.conn(r.slot())
-				if !c.equal(r.dir(), t) {
-					continue
-				}
-				d := r.dir()
-				if allow&onlyReply != 0 {
-					d = c.found(d)
-				}
-				if tb.apart == 0 {
-					return c, d
-				}
-				// A connection with two zones may have the tuple that another
-				// has in the other direction. Linux's chains begin with the
-				// latest.
-				if best == nil || best.Seq < c.Seq {
-					best, dir = c, d
-				}
+		for m := matches(b.tags[0], b.tags[1], b.tags2, spread); m != 0; m &= m - 1 {
+			r := b.ref[first(m)]
+			if r == 0 || allow>>r.dir()&1 == 0 {
+				continue
+			}
+			c := tb.conn(r.slot())
+			if !c.equal(r.dir(), t) {
+				continue
+			}
+			d := r.dir()
+			if allow&onlyReply != 0 {
+				d = c.found(d)
+			}
+			if tb.apart == 0 {
+				return c, d
+			}
+			// A connection with two zones may have the tuple that another
+			// has in the other direction. Linux's chains begin with the
+			// latest.
+			if best == nil || best.Seq < c.Seq {
+				best, dir = c, d
 			}
 		}
 	}
