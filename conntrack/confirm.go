@@ -71,6 +71,7 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 	tb.index.insert(tb, ho, makeRef(c.index, Original))
 	tb.index.insert(tb, hr, makeRef(c.index, Reply))
 	tb.publish()
+	tb.entered(c)
 	c.Status |= Confirmed
 	if c.ext != 0 && tb.Helper(c) != 0 {
 		c.note(EventBitHelper)
@@ -129,6 +130,7 @@ func (tb *Table) clash(ref *Ref, other *Conn, p *packet.Packet, hr uint64, now i
 	tb.start(c, now)
 	tb.index.insert(tb, hr, makeRef(c.index, Reply))
 	tb.publish()
+	tb.entered(c)
 	tb.stats.ClashResolve++
 	return pass()
 }

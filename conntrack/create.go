@@ -14,7 +14,7 @@ func (tb *Table) create(orig, reply *Tuple, hash uint32, tmpl *Template, now int
 	c := tb.take()
 	c.Tuple[Original], c.Tuple[Reply] = *orig, *reply
 	if orig.Zone != reply.Zone {
-		tb.apart++
+		tb.apart.Add(1)
 	}
 	c.Seq = tb.seq
 	c.flags = live
@@ -51,6 +51,7 @@ func (tb *Table) earlyDrop(hash uint32, now int64) bool {
 		n := 0
 		tb.index.inRange(tb, lo, hi, func(r entryRef) bool {
 			c := tb.conn(r.slot())
+			tb.hold(c)
 			switch {
 			case c.Status&Dying != 0:
 			case c.expired(now):

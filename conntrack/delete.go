@@ -59,9 +59,14 @@ func (tb *Table) Release(ref Ref) {
 // Reap makes the slots of killed connections free for new ones. The engine
 // calls it between packets, when nobody holds a *Conn.
 func (tb *Table) Reap() {
-	if len(tb.dead) == 0 {
+	if len(tb.dead) == 0 && len(tb.held) == 0 {
 		return
 	}
+	tb.reap()
+	tb.letGo(0)
+}
+
+func (tb *Table) reap() {
 	for _, slot := range tb.dead {
 		c := tb.conn(slot)
 		if h := tb.extOf(c); h != nil && h.kept {
@@ -74,7 +79,7 @@ func (tb *Table) Reap() {
 		tb.orphan(c)
 		tb.unlinkSource(c)
 		if c.Tuple[Original].Zone != c.Tuple[Reply].Zone {
-			tb.apart--
+			tb.apart.Add(-1)
 		}
 		tb.release(c)
 	}

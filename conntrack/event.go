@@ -128,7 +128,8 @@ func (tb *Table) send(c *Conn, kind EventKind, m EventMask, now, stop int64) {
 	if tb.listener == nil {
 		return
 	}
-	e := Event{Kind: kind, Mask: m, Time: now, Conn: *c, Stop: stop}
+	e := Event{Kind: kind, Mask: m, Time: now, Stop: stop}
+	c.copyTo(&e.Conn)
 	if ct := tb.Counters(c); ct != nil {
 		e.Counters, e.HasCounters = *ct, true
 	}

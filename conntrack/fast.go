@@ -180,11 +180,9 @@ const maxHops = 8
 // WarmConn reads the cache lines of the connection that will be looked at.
 func (l *Lane) WarmConn(q *Probe) {
 	c := q.Conn
-	if c == nil {
+	if c == nil || racing {
 		return
 	}
-	// The words of the tuples do not change under the eyes of workers more
-	// often than connections come and go; the value is thrown away.
 	p := unsafe.Pointer(c)
 	l.seen += uint64(atomic.LoadUint32((*uint32)(p))) +
 		uint64(atomic.LoadUint32((*uint32)(unsafe.Add(p, 64)))) +
@@ -194,27 +192,33 @@ func (l *Lane) WarmConn(q *Probe) {
 	}
 }
 
-// Own reports that the packet is of the connection that was guessed.
+// Own reports that the packet is of the connection that was guessed, and takes
+// that from other workers until Done.
 func (l *Lane) Own(q *Probe) bool {
 	c := q.Conn
-	if c == nil || l.tb.apart != 0 {
+	if c == nil || l.tb.apart.Load() != 0 || !l.take(c) {
 		return false
 	}
+	if !q.matches(c) {
+		l.Done(q)
+		return false
+	}
+	q.Dir = c.found(q.Dir)
+	return true
+}
+
+// matches compares the packet with a tuple.
+func (q *Probe) matches(c *Conn) bool {
 	d, le := q.Data, binary.LittleEndian
 	t := &c.Tuple[q.Dir]
 	if uint32(t.SrcL4)|uint32(t.DstL4)<<16 != q.ports || t.Proto != q.Proto || t.L3 != q.Family || t.Zone != 0 {
 		return false
 	}
 	if q.Family == packet.IPv4 {
-		if uint64(le.Uint32(t.Src[:]))|uint64(le.Uint32(t.Dst[:]))<<32 != q.addrs {
-			return false
-		}
-	} else if le.Uint64(t.Src[:]) != le.Uint64(d[8:]) || le.Uint64(t.Src[8:]) != le.Uint64(d[16:]) ||
-		le.Uint64(t.Dst[:]) != le.Uint64(d[24:]) || le.Uint64(t.Dst[8:]) != le.Uint64(d[32:]) {
-		return false
+		return uint64(le.Uint32(t.Src[:]))|uint64(le.Uint32(t.Dst[:]))<<32 == q.addrs
 	}
-	q.Dir = c.found(q.Dir)
-	return true
+	return le.Uint64(t.Src[:]) == le.Uint64(d[8:]) && le.Uint64(t.Src[8:]) == le.Uint64(d[16:]) &&
+		le.Uint64(t.Dst[:]) == le.Uint64(d[24:]) && le.Uint64(t.Dst[8:]) == le.Uint64(d[32:])
 }
 
 // Judge is the protocol's tracker for a packet that Own has accepted. True:

@@ -66,15 +66,18 @@ func (tb *Table) scan(now int64, budget uint32) {
 		if c.flags&live == 0 || c.Status&(Confirmed|Dying) != Confirmed {
 			continue
 		}
+		before := len(tb.held)
+		tb.hold(c)
 		if c.expired(now) {
 			tb.Kill(c, now)
-			continue
+		} else {
+			g.sum += min(max(c.deadline-now, gcMin), gcClamp)
+			g.n++
+			if tb.pressure && tb.cfg.Max > 0 && tb.count >= crowded && tb.mayDropEarly(c) {
+				tb.Kill(c, now)
+			}
 		}
-		g.sum += min(max(c.deadline-now, gcMin), gcClamp)
-		g.n++
-		if tb.pressure && tb.cfg.Max > 0 && tb.count >= crowded && tb.mayDropEarly(c) {
-			tb.Kill(c, now)
-		}
+		tb.letGo(before)
 	}
 	if g.cursor < tb.used {
 		return

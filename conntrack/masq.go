@@ -17,6 +17,9 @@ func (tb *Table) Masqueraded(index uint32, now int64) (list []*Conn) {
 		}
 		return true
 	})
+	for _, c := range list {
+		tb.hold(c)
+	}
 	return list
 }
 

@@ -169,7 +169,7 @@ func (b *box) passRef(p *packet.Packet, tmpl *Template) (string, Ref) {
 	}
 	b.tb.Release(ref)
 	b.tb.Reap()
-	if err := b.tb.check(); err != nil {
+	if err := b.tb.Check(); err != nil {
 		b.Fatalf("table: %v", err)
 	}
 	return state, ref

@@ -52,6 +52,13 @@ func (s *slab) clear(c *Conn) {
 	c.index, c.gen = index, gen
 }
 
+// copyTo copies a record without its lock.
+func (c *Conn) copyTo(to *Conn) {
+	const behind = unsafe.Offsetof(c.Status)
+	type rest [unsafe.Sizeof(*c) - behind]byte
+	*(*rest)(unsafe.Add(unsafe.Pointer(to), behind)) = *(*rest)(unsafe.Add(unsafe.Pointer(c), behind))
+}
+
 // give takes a slot back. Its generation moves on, so that old names of the
 // connection find nothing; generation 0 is skipped because ID 0 means none.
 func (s *slab) give(c *Conn) {

@@ -20,9 +20,10 @@ type Table struct {
 	hashKey hashKey
 	stats   Stats
 
-	count int    // connections, unconfirmed ones included, killed ones not
-	apart int    // those whose directions are in two zones, killed ones included
-	seq   uint64 // of the newest connection
+	count int          // connections, unconfirmed ones included, killed ones not
+	held  []uint32     // slots of kept records, see lock.go
+	apart atomic.Int64 // those whose directions are in two zones, killed ones included
+	seq   uint64       // of the newest connection
 	dead  []uint32
 	gc    collector
 	// dir and shape are where workers find the rest; shape is the index's mask
@@ -132,7 +133,8 @@ func (tb *Table) find(t *Tuple, h uint64, allow dirs) (best *Conn, dir Dir) {
 			if allow&onlyReply != 0 {
 				d = c.found(d)
 			}
-			if tb.apart == 0 {
+			if tb.apart.Load() == 0 {
+				tb.hold(c)
 				return c, d
 			}
 			// A connection with two zones may have the tuple that another
@@ -142,6 +144,9 @@ func (tb *Table) find(t *Tuple, h uint64, allow dirs) (best *Conn, dir Dir) {
 				best, dir = c, d
 			}
 		}
+	}
+	if best != nil {
+		tb.hold(best)
 	}
 	return best, dir
 }
@@ -194,6 +199,7 @@ func (tb *Table) ByID(id ID) *Conn {
 	if c.gen != uint32(id>>32) || c.flags&live == 0 {
 		return nil
 	}
+	tb.hold(c)
 	return c
 }
 
@@ -219,9 +225,16 @@ func (tb *Table) each(now int64, f func(*Conn) bool) {
 		if c.Status&Dying != 0 {
 			continue
 		}
+		before := len(tb.held)
+		tb.hold(c)
+		goOn := true
 		if c.expired(now) {
 			tb.Kill(c, now)
-		} else if !f(c) {
+		} else {
+			goOn = f(c)
+		}
+		tb.letGo(before)
+		if !goOn {
 			return
 		}
 	}

@@ -26,7 +26,7 @@ func TestADroppedPacketLeavesNothing(t *testing.T) {
 	}
 	b.tb.Release(ref)
 	b.tb.Reap()
-	if err := b.tb.check(); err != nil || b.tb.Len() != 0 || b.tb.Stats() != (Stats{}) {
+	if err := b.tb.Check(); err != nil || b.tb.Len() != 0 || b.tb.Stats() != (Stats{}) {
 		t.Errorf("%v, %d left, %+v", err, b.tb.Len(), b.tb.Stats())
 	}
 }
@@ -45,7 +45,7 @@ func TestClash(t *testing.T) {
 		out := b.tb.Confirm(&second, p, b.now)
 		b.tb.Release(second)
 		b.tb.Reap()
-		if err := b.tb.check(); err != nil {
+		if err := b.tb.Check(); err != nil {
 			t.Fatal(err)
 		}
 		return b, out, second, first.Conn
@@ -84,7 +84,7 @@ func TestClash(t *testing.T) {
 		}
 		b.tb.Flush(b.now)
 		b.tb.Reap()
-		if err := b.tb.check(); err != nil || b.tb.Len() != 0 {
+		if err := b.tb.Check(); err != nil || b.tb.Len() != 0 {
 			t.Errorf("flush left %d, %v", b.tb.Len(), err)
 		}
 	})
@@ -213,7 +213,7 @@ func TestPressureLetsTheCollectorEvict(t *testing.T) {
 	b.sleep(2 * second)
 	b.tb.Tick(b.now)
 	b.tb.Reap()
-	if b.tb.Len() != 99 || b.tb.check() != nil {
+	if b.tb.Len() != 99 || b.tb.Check() != nil {
 		t.Errorf("%d left: only the closing one may go", b.tb.Len())
 	}
 }
@@ -267,7 +267,7 @@ func TestTheCollectorFindsWhatNobodyAsksFor(t *testing.T) {
 	if destroyed != 100 || b.tb.Len() != 0 || last < start+30*second || last > start+91*second {
 		t.Errorf("%d destroyed, the last after %d s", destroyed, (last-start)/second)
 	}
-	if err := b.tb.check(); err != nil {
+	if err := b.tb.Check(); err != nil {
 		t.Error(err)
 	}
 }
@@ -289,7 +289,7 @@ func TestALongPauseIsCollectedAtOnce(t *testing.T) {
 				t.Fatalf("a Tick collected %d of %d", done, before)
 			}
 		}
-		if err := b.tb.check(); err != nil || b.tb.Len() != 0 {
+		if err := b.tb.Check(); err != nil || b.tb.Len() != 0 {
 			t.Errorf("%d of %d left, %v", b.tb.Len(), n, err)
 		}
 	}
@@ -469,7 +469,7 @@ func TestRandomLives(t *testing.T) {
 		b.tb.Release(ref)
 		b.tb.Reap()
 		if i%500 == 0 {
-			if err := b.tb.check(); err != nil {
+			if err := b.tb.Check(); err != nil {
 				t.Fatalf("seed %d step %d: %v", seed, i, err)
 			}
 		}
@@ -479,7 +479,7 @@ func TestRandomLives(t *testing.T) {
 	}
 	b.tb.Flush(b.now)
 	b.tb.Reap()
-	if err := b.tb.check(); err != nil || b.tb.Len() != 0 {
+	if err := b.tb.Check(); err != nil || b.tb.Len() != 0 {
 		t.Errorf("%v, %d left", err, b.tb.Len())
 	}
 }
@@ -493,7 +493,7 @@ func TestSourcesAreNewestFirst(t *testing.T) {
 		b.tb.LinkSource(ref.Conn)
 		b.tb.Confirm(&ref, p, b.now)
 	}
-	if err := b.tb.check(); err != nil {
+	if err := b.tb.Check(); err != nil {
 		t.Fatal(err)
 	}
 	tuple, _ := TupleOf(udp(t, client4, server4, 1, 9, 0), 0)
@@ -645,7 +645,7 @@ func TestAConnectionToItself(t *testing.T) {
 	}
 	b.tb.Flush(b.now)
 	b.tb.Reap()
-	if err := b.tb.check(); err != nil {
+	if err := b.tb.Check(); err != nil {
 		t.Error(err)
 	}
 }

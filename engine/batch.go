@@ -64,7 +64,7 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 			if r.Steps != nil {
 				r.Steps = slices.Clone(r.Steps)
 			}
-			l.begin(y.list)
+			l.begin(y)
 		}
 		ticked = true
 		in, results = in[n:], results[n:]
@@ -77,7 +77,7 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 // before the next, and reads of memory have loops of their own, in which they
 // wait for each other least.
 func (l *lane) prepare(y *paths, in []Arrival) (todo uint64) {
-	l.begin(y.list)
+	l.begin(y)
 	for i := range in {
 		a := &in[i]
 		if direct(a.In, &a.Link) && l.ct.Read(&l.probes[i], a.Data) {

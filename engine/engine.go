@@ -26,6 +26,7 @@ type Machine struct {
 	sink    sink
 	memory  memory
 	lane    lane
+	workers workers
 	helpers *helper.Set
 	routing route.Options
 
@@ -110,7 +111,7 @@ func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now in
 	if m.open() && direct(in, &link) {
 		y, l := &m.memory.paths, &m.lane
 		q := &l.probes[0]
-		l.begin(y.list)
+		l.begin(y)
 		if l.ct.Read(q, data) {
 			l.ct.Guess(q)
 			if w := l.short(y, q, in, now); w != nil {
@@ -259,7 +260,10 @@ func (m *Machine) Rules(f packet.Family) *xtables.Ruleset {
 func (m *Machine) Drops() [hook.NumReasons]uint64 { return m.drops }
 
 // Trace switches the recording of walks on or off.
-func (m *Machine) Trace(on bool) { m.tracing = on }
+func (m *Machine) Trace(on bool) {
+	m.tracing = on
+	m.show()
+}
 
 // Pipeline is the order in which everything runs.
 func (m *Machine) Pipeline() *hook.Pipeline { return m.pipe }
@@ -273,5 +277,6 @@ func (m *Machine) Register(e hook.Entry) error {
 	m.memory.on = false // the function wants to see every packet
 	m.pipe = m.pipe.With(e)
 	m.router.SetPipeline(m.pipe)
+	m.show()
 	return nil
 }

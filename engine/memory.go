@@ -107,7 +107,7 @@ func (m *Machine) recall() bool {
 		return false
 	}
 	m.logInvalid(t)
-	m.lane.begin(y.paths.list)
+	m.lane.begin(&y.paths)
 	n := &m.lane.tally[i]
 	n.packets++
 	n.bytes += uint64(len(p.Data))
@@ -151,6 +151,7 @@ func (m *Machine) learn() {
 			y.index = make(map[pathKey]uint32)
 		}
 		y.index[k] = n
+		m.show()
 	} else if !slices.Equal(y.paths.list[n-y.paths.base-1].walked, t.Memo.Steps) {
 		return // two walks with one hash
 	}
@@ -168,24 +169,34 @@ func hashSteps(steps []hook.MemoStep) uint64 {
 
 // settle adds what the paths counted to the counters of the rules.
 func (m *Machine) settle() {
-	for i := range m.lane.tally {
-		n := &m.lane.tally[i]
+	m.lane.settle(&m.memory.paths)
+	m.workers.halt()
+	m.workers.settle(&m.memory.paths)
+	m.workers.goOn()
+}
+
+func (l *lane) settle(y *paths) {
+	for i := range l.tally {
+		n := &l.tally[i]
 		if n.packets == 0 {
 			continue
 		}
-		for _, s := range m.memory.paths.list[i].walked {
+		for _, s := range y.list[i].walked {
 			s.Table.(*xtables.Table).Add(s.Op, n.packets, n.bytes)
 		}
 		*n = tally{}
 	}
 }
 
-// forget drops every path: rules or routes changed.
+// forget drops every path: rules or routes changed. Workers that are under way
+// are waited for, so that none counts for a path that is over.
 func (m *Machine) forget() {
-	m.settle()
-	m.lane.tally = m.lane.tally[:0]
+	m.workers.halt()
+	m.lane.settle(&m.memory.paths)
+	m.workers.settle(&m.memory.paths)
 	y := &m.memory.paths
-	y.base += uint32(len(y.list))
-	y.list = nil
+	*y = paths{base: y.base + uint32(len(y.list))}
 	clear(m.memory.index)
+	m.show()
+	m.workers.goOn()
 }

@@ -21,9 +21,9 @@ type lane struct {
 }
 
 // begin takes up what changed since the last packets.
-func (l *lane) begin(paths []path) {
+func (l *lane) begin(y *paths) {
 	l.ct.Begin()
-	for len(l.tally) < len(paths) {
+	for len(l.tally) < len(y.list) {
 		l.tally = append(l.tally, tally{})
 	}
 }
@@ -32,26 +32,32 @@ func (l *lane) begin(paths []path) {
 // what a rule set decides: a path holds for one only.
 func (m *Machine) open() bool { return m.memory.on && !m.tracing && m.ready }
 
-// short carries a packet that was read and whose connection was guessed, or
-// does nothing at all.
-func (l *lane) short(y *paths, q *conntrack.Probe, in *iface.Iface, now int64) (out *path) {
+// short carries a packet that was read and whose connection was guessed, and
+// returns its path, or does nothing at all.
+func (l *lane) short(y *paths, q *conntrack.Probe, in *iface.Iface, now int64) *path {
 	if !l.ct.Own(q) {
 		return nil
 	}
-	c := q.Conn
-	i := c.Path[q.Dir] - y.base - 1
-	if i >= uint32(len(l.tally)) || i >= uint32(len(y.list)) {
+	w := y.of(q.Conn, q.Dir)
+	if w == nil || w.in != in || w.status != q.Conn.Status || w.mark != q.Conn.Mark || len(q.Data) > w.mtu ||
+		w.tos != tosOf(q) || !l.ct.Judge(q, now) {
+		l.ct.Done(q)
 		return nil
 	}
-	w := &y.list[i]
-	if w.in != in || w.status != c.Status || w.mark != c.Mark || len(q.Data) > w.mtu || w.tos != tosOf(q) || !l.ct.Judge(q, now) {
-		return nil
-	}
-	n := &l.tally[i]
+	n := &l.tally[q.Conn.Path[q.Dir]-y.base-1]
 	n.packets++
 	n.bytes += uint64(len(q.Data))
 	nat.Rewrite(q, w.translated)
+	l.ct.Done(q)
 	return w
+}
+
+// of is the path of a connection's direction, nil if it has none.
+func (y *paths) of(c *conntrack.Conn, d conntrack.Dir) *path {
+	if i := c.Path[d] - y.base - 1; i < uint32(len(y.list)) {
+		return &y.list[i]
+	}
+	return nil
 }
 
 // tosOf is the TOS byte or traffic class.

@@ -1,19 +1,27 @@
 package conntrack
 
-import "fmt"
+import (
+	"fmt"
+	"sync/atomic"
+)
 
-// check is the invariants of a table between packets: no two connections
-// share a tuple, each is reachable by both, no slot is lost, the by-source
-// chains are whole.
-func (tb *Table) check() error {
-	if len(tb.dead) != 0 {
-		return fmt.Errorf("%d dead slots between packets", len(tb.dead))
+// Check verifies the invariants of a table between packets: no two connections
+// share a tuple, each is reachable by both of its own and by its name, no slot
+// is lost, the by-source chains are whole, no record is kept from workers. It
+// is for tests: it looks at everything.
+func (tb *Table) Check() error {
+	if len(tb.dead) != 0 || len(tb.held) != 0 {
+		return fmt.Errorf("%d dead slots and %d kept ones between packets", len(tb.dead), len(tb.held))
 	}
+	defer tb.letGo(0)
 	liveSlots, entries, linked := 0, 0, 0
 	for slot := uint32(1); slot < tb.used; slot++ {
 		c := tb.conn(slot)
 		if c.index != slot {
 			return fmt.Errorf("slot %d thinks it is %d", slot, c.index)
+		}
+		if want := tb.lockOf(c); want != atomic.LoadUint32(&c.lock) && atomic.LoadUint32(&c.lock) != busy {
+			return fmt.Errorf("slot %d has lock %d, want %d", slot, c.lock, want)
 		}
 		if c.flags&live == 0 {
 			continue
