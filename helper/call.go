@@ -58,15 +58,8 @@ func (k *call) udp() (off int, data []byte, ok bool) {
 	return off, d[off:], true
 }
 
-// linear makes a reassembled packet one whole: its old fragments are forgotten
-// (Linux: skb_linearize).
-func (k *call) linear() {
-	if g := k.t.Pkt.Reassembled; g != nil && g.Parts != nil {
-		whole := *g
-		whole.Parts = nil
-		k.t.Pkt.Reassembled = &whole
-	}
-}
+// linear makes a reassembled packet one whole (Linux: skb_linearize).
+func (k *call) linear() { k.t.Pkt.Pull(len(k.t.Pkt.Data)) }
 
 // drop refuses the packet and says why, in the log and in a trace.
 // Linux: nf_ct_helper_log and NF_DROP.
@@ -125,6 +118,7 @@ func (k *call) replace(at, n int, text []byte, move bool) bool {
 // Linux: skb_checksum_help.
 func SumAnew(p *packet.Packet) {
 	p.FixL4Checksum()
+	p.Unsummed = true
 	if b := p.Payload(); p.Proto == packet.TCP && len(b) >= 18 && b[16]|b[17] == 0 {
 		b[16], b[17] = 0xff, 0xff
 	}

@@ -77,7 +77,7 @@ type Packet struct {
 	Summed bool
 	// head is what the sum then had of the header fields that change.
 	head uint16
-	// Unsummed says that the TCP checksum is still to be filled in: who looks
+	// Unsummed says that the TCP or UDP checksum is still to be filled in: who looks
 	// into the packet sees the pseudo header's sum. Data has the final one all
 	// the same (Linux: CHECKSUM_PARTIAL).
 	Unsummed bool

@@ -122,7 +122,10 @@ func (r *Router) ICMPError(t *hook.Traversal, typ, code uint8, info uint32) {
 
 // quoteUnsummed makes the quoted checksum of p what it is before it is filled in.
 func quoteUnsummed(quote []byte, p *packet.Packet) {
-	const at = 16 // TCP's checksum
+	at := 16 // TCP's checksum
+	if p.Proto == packet.UDP {
+		at = 6
+	}
 	if p.Unsummed && len(quote) >= p.L4+at+2 {
 		sum := packet.PseudoSum(p.Family, p.Src(), p.Dst(), p.Proto, len(p.Data)-p.L4)
 		binary.BigEndian.PutUint16(quote[p.L4+at:], packet.Fold(sum))

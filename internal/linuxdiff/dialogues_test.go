@@ -26,7 +26,16 @@ func dialogues() (list []dialogue) {
 	zone := func(proto string) []string {
 		return []string{"-p " + proto + " --dport 21 -j CT --helper ftp --zone 7", "-p " + proto + " ! --dport 21 -j CT --zone 7"}
 	}
+	own := func(play func(*player, party, party, netip.Addr)) func(*player, party, party, netip.Addr) {
+		return func(p *player, _, sv party, at netip.Addr) {
+			if sv.dev == "wan0" {
+				play(p, party{gen.Local, host(false, false, 1)}, sv, at)
+			}
+		}
+	}
 	return append(list,
+		dialogue{name: "tftp of the machine itself", rules: []string{"-p udp --dport 69 -j CT --helper tftp"}, play: own(playTFTP)},
+		dialogue{name: "sip of the machine itself", rules: []string{"-p udp --dport 5060 -j CT --helper sip"}, play: own(playSIP(false))},
 		dialogue{name: "ftp in a zone", rules: zone("tcp"), play: playFTP},
 		dialogue{name: "ftp with fewer events", rules: []string{"-p tcp --dport 21 -j CT --helper ftp --ctevents assured,destroy --expevents new"}, quiet: true, play: playFTP},
 		dialogue{name: "tftp with expected events only", rules: []string{"-p udp --dport 69 -j CT --helper tftp --expevents new"}, quiet: true, play: playTFTP},
