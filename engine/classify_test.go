@@ -46,7 +46,7 @@ func load(t *testing.T, m *Machine, f packet.Family, rules string) {
 // TestClassifiedWalksAreTheSame runs random rules and traffic through all
 // forms: fate, bytes, logs, connections and every counter must be equal.
 func TestClassifiedWalksAreTheSame(t *testing.T) {
-	for seed := range uint64(250) {
+	for seed := range uint64(120) {
 		g := gen.New(seed, gen.Options{NoTrace: true, Wait: true})
 		var ms []*Machine
 		for _, f := range forms {
@@ -262,7 +262,7 @@ func longRules(r *rand.Rand, tracked bool) string {
 }
 
 func TestLongChainsAreWalkedTheSame(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		tracked, before := seed%3 > 0, ""
 		if tracked {

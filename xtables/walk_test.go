@@ -2,6 +2,7 @@ package xtables_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -429,5 +430,41 @@ func TestWalkAllocatesNothing(t *testing.T) {
 	tr := traversal(t, ipv4("192.0.2.1", "192.0.2.2", 6, 0), hook.Forward, "lan0", "wan0")
 	if n := testing.AllocsPerRun(100, func() { tb.Walk(tr) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestClassifiedWalksDoNotAllocate also sees that long chains are classified at
+// all: the walk must not ask the rules that cannot match.
+func TestClassifiedWalksDoNotAllocate(t *testing.T) {
+	var s strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&s, ":Z%d -\n-A Z%d -d 203.0.113.%d -j DROP\n-A FORWARD -s 192.0.2.0/24 -j Z%d\n", i, i, i%256, i)
+		fmt.Fprintf(&s, "-A FORWARD -s 198.51.%d.%d -m fixed --answer hot -j DROP\n", i/256, i%256)
+	}
+	tb := load(t, packet.IPv4, s.String()).Rules.Table("filter")
+	tb.Compile(false)
+	tr := traversal(t, ipv4("192.0.2.1", "198.51.100.2", packet.TCP, 0), hook.Forward, "lan0", "wan0")
+	tr.Memo = &hook.Memo{}
+	const runs = 100
+	if n := testing.AllocsPerRun(runs, func() {
+		if v := tb.Walk(tr); v != hook.Accept {
+			t.Fatal(v)
+		}
+		if len(tr.Memo.Steps) != 2 {
+			t.Fatalf("%d steps, want one for all jumps and the policy", len(tr.Memo.Steps))
+		}
+		tr.Memo.Reset()
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	c := tb.Chain("FORWARD")
+	for i := range c.Rules {
+		want := uint64(0)
+		if i%2 == 0 {
+			want = runs + 1
+		}
+		if got := tb.Counter(c, i).Packets; got != want {
+			t.Fatalf("rule %d: %d packets, want %d", i+1, got, want)
+		}
 	}
 }
