@@ -52,7 +52,7 @@ const (
 	perMeeting = 12    // packets for two regions that meet
 	meetings   = 3000  // pairs of regions
 	marked     = 400   // pairs of a rule that marks and one that asks
-	maxPackets = 60000 // packets in all
+	maxPackets = 30000 // packets in all
 	maxWorlds  = 24    // sets of routes for a machine that is made up
 )
 
@@ -90,7 +90,7 @@ func Search(a, b Subject, limit int) (*Found, []error) {
 		ra, _ := engine.ParseRules(f, ta)
 		rb, _ := engine.ParseRules(f, tb)
 		changed := changes(ra, rb)
-		if len(changed) == 0 && same {
+		if changed.none() && same {
 			continue
 		}
 		ma := lint.Regions(ra, nil)
@@ -134,10 +134,26 @@ func sameMachine(a, b *engine.Config) bool {
 	return slices.Equal(a.Listen, b.Listen)
 }
 
-// changes finds the rules that are not in both, by text, and the chains of
-// which the policy is another, as nil rules.
-func changes(a, b *xtables.Ruleset) map[*xtables.Rule]bool {
-	out := map[*xtables.Rule]bool{}
+// novel is what is in one of two rule sets only.
+type novel struct {
+	rules    map[*xtables.Rule]bool
+	policies map[string]bool // by table and chain
+}
+
+func (n *novel) none() bool { return len(n.rules)+len(n.policies) == 0 }
+
+func (n *novel) has(g *lint.Region) bool {
+	if g.Rule == nil {
+		return n.policies[g.Table+" "+g.Chain]
+	}
+	return n.rules[g.Rule]
+}
+
+// changes finds the rules that are not in both, by text, and the policies that
+// are others. The rules that are left of a chain stand in the same order in
+// both.
+func changes(a, b *xtables.Ruleset) *novel {
+	out := &novel{map[*xtables.Rule]bool{}, map[string]bool{}}
 	chain := func(rs *xtables.Ruleset, table, name string) *xtables.Chain {
 		if t := rs.Table(table); t != nil {
 			return t.Chain(name)
@@ -154,7 +170,7 @@ func changes(a, b *xtables.Ruleset) map[*xtables.Rule]bool {
 					rules, policy = o.Rules, o.Policy
 				}
 				if c.Builtin && c.Policy != policy {
-					out[nil] = true
+					out.policies[t.Name+" "+c.Name] = true
 				}
 				mine, theirs := texts(c.Rules), texts(rules)
 				i, n, m := 0, len(mine), len(theirs)
@@ -165,7 +181,7 @@ func changes(a, b *xtables.Ruleset) map[*xtables.Rule]bool {
 					n, m = n-1, m-1
 				}
 				for ; i < n; i++ {
-					out[c.Rules[i]] = true
+					out.rules[c.Rules[i]] = true
 				}
 			}
 		}
@@ -183,9 +199,9 @@ func texts(rules []*xtables.Rule) (list []string) {
 }
 
 // collect draws packets from where the two rule sets may differ.
-func (s *search) collect(p *pair, f packet.Family, ma, mb *lint.Map, changed map[*xtables.Rule]bool) {
+func (s *search) collect(p *pair, f packet.Family, ma, mb *lint.Map, changed *novel) {
 	pal := lint.NewPalette(p.a, f)
-	isNew := func(g *lint.Region) bool { return changed[g.Rule] }
+	isNew := changed.has
 	for _, m := range []*lint.Map{ma, mb} {
 		for i := range m.Regions {
 			if g := &m.Regions[i]; isNew(g) {
@@ -217,7 +233,13 @@ func (s *search) collect(p *pair, f packet.Family, ma, mb *lint.Map, changed map
 			}
 			for k := range mb.Regions {
 				o := &mb.Regions[k]
-				if o.Table != g.Table || o.Decision == "" || o.Decision == g.Decision || (isNew(g) || isNew(o)) != first || n > meetings || !g.Meets(o) {
+				if o.Table != g.Table || o.Decision == "" || o.Decision == g.Decision || (isNew(g) || isNew(o)) != first || n > meetings {
+					continue
+				}
+				if !first && g.Chain == o.Chain && g.Sure && o.Sure {
+					continue // in both, the one that stands first takes the packet
+				}
+				if !g.Meets(o) {
 					continue
 				}
 				n++
@@ -225,7 +247,7 @@ func (s *search) collect(p *pair, f packet.Family, ma, mb *lint.Map, changed map
 			}
 		}
 	}
-	if len(changed) == 0 { // the machines differ
+	if changed.none() { // the machines differ
 		for i := range ma.Regions {
 			s.draw(p, ma, pal, &ma.Regions[i], nil, 4)
 		}

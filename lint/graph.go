@@ -26,6 +26,7 @@ type table struct {
 type chain struct {
 	c     *xtables.Chain
 	rules []rule
+	gists []gist // of rules
 	// reach holds every packet that comes to the chain; none: no packet does.
 	reach []box
 	// ends are packets that, having come to the chain, are sure not to come
@@ -209,10 +210,62 @@ func (t *table) addEnds(c *chain, ending, away []box) (closed bool) {
 	return false
 }
 
+// gist is the field of a rule's takes that leaves out most, for a quick look.
+type gist struct {
+	field  xtables.Field
+	ok     bool
+	lo, hi xtables.Value
+}
+
+// gistOf looks at rules that take one box.
+func gistOf(r *rule) (g gist) {
+	if len(r.takes) != 1 {
+		return g
+	}
+	for _, f := range []xtables.Field{xtables.FieldDst, xtables.FieldSrc, xtables.FieldDstPort, xtables.FieldSrcPort, xtables.FieldState, xtables.FieldIn, xtables.FieldOut} {
+		s := r.takes[0].f[f]
+		if len(s) == 0 {
+			continue
+		}
+		n := gist{f, true, s[0].Lo, s[len(s)-1].Hi}
+		if n.lo == n.hi {
+			return n
+		}
+		if !g.ok {
+			g = n
+		}
+	}
+	return g
+}
+
+// misses reports that a box is not concerned.
+func (g *gist) misses(b *box) bool {
+	if !g.ok {
+		return false
+	}
+	s := b.f[g.field]
+	return len(s) > 0 && (s[0].Lo.Cmp(g.hi) > 0 || s[len(s)-1].Hi.Cmp(g.lo) < 0)
+}
+
+func (g *gist) missesAll(list []box) bool {
+	if !g.ok {
+		return false
+	}
+	for i := range list {
+		if !g.misses(&list[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // enter finds what comes to the rules of a chain of which reach is known, and
 // to the chains that they call.
 func (t *table) enter(c *chain) {
 	changed := fieldMask(0)
+	for i := range c.rules {
+		c.gists = append(c.gists, gistOf(&c.rules[i]))
+	}
 	for i := range c.rules {
 		r := &c.rules[i]
 		for k := range c.reach {
@@ -259,7 +312,7 @@ func (t *table) residue(c *chain, i int, start []box) (left []box, gaveUp bool) 
 	changed := fieldMask(0)
 	for k := i - 1; k >= 0 && len(left) > 0; k-- {
 		p := &c.rules[k]
-		if len(p.takes) == 0 && p.changes == 0 {
+		if p.changes == 0 && (len(p.takes) == 0 || c.gists[k].missesAll(left)) {
 			continue
 		}
 		if p.changes != 0 && meetsAny(p.boxes, start, changed|p.changes) {
@@ -293,6 +346,9 @@ func (t *table) alive(c *chain, i int, start []box) bool {
 			p := start[n].corner(low)
 			k := 0
 			for ; k < i; k++ {
+				if c.gists[k].misses(&p) {
+					continue
+				}
 				if t.work += len(c.rules[k].takes); inAny(c.rules[k].takes, &p) {
 					break
 				}

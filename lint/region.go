@@ -19,6 +19,8 @@ type Region struct {
 	// Decision is the target as iptables-save prints it; empty for a rule
 	// behind which the packet goes on.
 	Decision string
+	// Sure: every packet in it that comes to the rule does match.
+	Sure bool
 
 	points hook.Mask
 	boxes  []box
@@ -49,7 +51,7 @@ func Regions(rs *xtables.Ruleset, with *Map) *Map {
 				if r.gaveUp {
 					boxes = r.start
 				}
-				g := Region{Table: tb.Name, Chain: c.c.Name, Rule: r.r, points: c.points, boxes: boxes}
+				g := Region{Table: tb.Name, Chain: c.c.Name, Rule: r.r, Sure: r.sure, points: c.points, boxes: boxes}
 				if r.mayEnd {
 					g.Decision = strings.TrimPrefix(string(r.r.Target.Append(nil)), " ")
 				}
@@ -62,11 +64,10 @@ func Regions(rs *xtables.Ruleset, with *Map) *Map {
 							takes = append(takes, r.takes[n])
 						}
 					}
-					if left, ok := t.lessAll(rest, takes, maxBoxes); ok {
+					var left []box
+					if left, known = t.lessAll(rest, takes, maxBoxes); known {
 						rest = left
 					}
-					t.work += len(takes) * len(rest)
-					known = t.work < maxWork
 				}
 			}
 			if c.c.Builtin {
@@ -77,7 +78,7 @@ func Regions(rs *xtables.Ruleset, with *Map) *Map {
 				if c.c.Policy == hook.Drop {
 					d = "-j DROP"
 				}
-				m.Regions = append(m.Regions, Region{Table: tb.Name, Chain: c.c.Name, Decision: d, points: c.points, boxes: rest})
+				m.Regions = append(m.Regions, Region{Table: tb.Name, Chain: c.c.Name, Decision: d, Sure: true, points: c.points, boxes: rest})
 			}
 		}
 	}
