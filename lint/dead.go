@@ -234,14 +234,16 @@ func (l *linter) show(f *Finding, c *chain, r *rule, from []box, by []Place) {
 		if !ok || matched(steps, &f.Place) {
 			continue
 		}
+		direct := len(by) == 0
 		for k := range steps {
 			if p := placeOf(&steps[k]); steps[k].Match && slices.ContainsFunc(by, func(q Place) bool { return p.Chain == q.Chain && p.Rule == q.Rule }) &&
 				steps[k].Verdict != "JUMP" {
-				w.By = &p
+				w.By, direct = &p, true
 			}
 		}
-		f.Packets = append(f.Packets, w)
-		return
+		if f.Packets = append(f.Packets[:0], w); direct {
+			return // else another may show it better
+		}
 	}
 }
 

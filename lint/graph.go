@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"slices"
+
 	"weir/conntrack"
 	"weir/hook"
 	"weir/xtables"
@@ -343,7 +345,7 @@ func (t *table) residue(c *chain, i int, start []box) (left []box, gaveUp bool) 
 func (t *table) alive(c *chain, i int, start []box) bool {
 	for n := range start {
 		for _, low := range []bool{true, false} {
-			p := start[n].corner(low)
+			p := t.corner(&start[n], low)
 			k := 0
 			for ; k < i; k++ {
 				if c.gists[k].misses(&p) {
@@ -361,25 +363,35 @@ func (t *table) alive(c *chain, i int, start []box) bool {
 	return false
 }
 
-// corner is a box of few packets in b.
-func (b *box) corner(low bool) box {
+// corner is one packet of b, with the least or the greatest value of each
+// field.
+func (t *table) corner(b *box, low bool) box {
 	p := *b
 	for f := range p.f {
-		if s := p.f[f]; s != nil {
-			v := s[len(s)-1].Hi
-			if low {
-				v = s[0].Lo
-			}
-			p.f[f] = spans{{Lo: v, Hi: v}}
+		s := p.f[f]
+		if s == nil {
+			s = spans{xtables.Domain(xtables.Field(f), t.family)}
 		}
+		v := s[len(s)-1].Hi
+		if low {
+			v = s[0].Lo
+		}
+		p.f[f] = spans{{Lo: v, Hi: v}}
 	}
+	p.used = allFields
 	return p
 }
 
-// inAny reports a common packet.
+// inAny reports that one of the boxes has the packet p. Of terms that p does
+// not have it is told "no".
 func inAny(list []box, p *box) bool {
 	for i := range list {
-		if !list[i].disjoint(p) {
+		b := &list[i]
+		in := !b.disjoint(p)
+		for _, t := range b.terms {
+			in = in && (t.not || slices.Contains(p.terms, t))
+		}
+		if in {
 			return true
 		}
 	}
