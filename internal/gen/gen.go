@@ -21,7 +21,9 @@ type Packet struct {
 
 // Case is a machine with rules and the packets that it gets.
 type Case struct {
-	Seed           uint64
+	Seed uint64
+	// Sets is text for ipset restore; random cases have none.
+	Sets           string
 	Machine        Machine
 	Rules4, Rules6 string
 	Packets        []Packet

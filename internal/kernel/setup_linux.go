@@ -276,6 +276,11 @@ func (k *Kernel) Conntrack(args ...string) (string, error) {
 	return k.ns.run("", "conntrack", args...)
 }
 
+// Ipset runs ipset(8) with the text on its standard input.
+func (k *Kernel) Ipset(stdin string, args ...string) (string, error) {
+	return k.ns.run(stdin, "ipset", args...)
+}
+
 // Close frees the namespace. That takes some 80 ms in the kernel, which it
 // does not wait for.
 func (k *Kernel) Close() {

@@ -68,3 +68,6 @@ func (*Kernel) Advance(time.Duration, func(*Entry) bool) error { return ErrUnava
 
 // Close does nothing.
 func (*Kernel) Close() {}
+
+// Ipset returns ErrUnavailable.
+func (*Kernel) Ipset(string, ...string) (string, error) { return "", ErrUnavailable }

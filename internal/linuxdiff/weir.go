@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"time"
 
 	"weir/conntrack"
 	"weir/engine"
@@ -34,6 +35,7 @@ func newSubject(c *gen.Case, mode Mode) (*subject, error) {
 	cfg := engine.Config{
 		Rules4: engine.Text{Name: "rules.v4", Text: []byte(c.Rules4)},
 		Rules6: engine.Text{Name: "rules.v6", Text: []byte(c.Rules6)},
+		Sets:   engine.Text{Name: "ipset.save", Text: []byte(c.Sets)}, Start: time.Now().UnixNano(),
 		Sysctl: maps.Clone(c.Machine.Sysctl),
 		Seed:   c.Seed, Rand: s.steer,
 	}
