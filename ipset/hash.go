@@ -235,7 +235,7 @@ func (h *hash) dropNet(net int, cidr uint8) {
 
 // forget lets go what counts a record: its networks and its extensions.
 func (s *Set) forget(r []uint32) {
-	if n := s.typ.nets(); n > 0 {
+	if n := s.netCount; n > 0 {
 		e := s.decode(r)
 		c := s.cidrs(&e)
 		for i := range n {
@@ -331,7 +331,7 @@ func (s *Set) addHash(e *Elem, g *given, exist bool, now int64) Error {
 	}
 	h.regions[reg].elems++
 	c := s.cidrs(e)
-	for i := range s.typ.nets() {
+	for i := range s.netCount {
 		h.addNet(i, c[i])
 	}
 	r := h.slot(b, slot)
@@ -343,7 +343,7 @@ func (s *Set) addHash(e *Elem, g *given, exist bool, now int64) Error {
 }
 
 func (s *Set) setFlags(r []uint32, e *Elem) {
-	if !s.typ.Nets() {
+	if s.netCount == 0 {
 		return
 	}
 	w := r[s.hash.key] & flagWildcard
@@ -530,7 +530,7 @@ func (s *Set) lookHash(k *[maxKey]uint32, o *Options, near *int, now int64) Erro
 // testHash tests a member; one host is looked for in all networks.
 func (s *Set) testHash(e *Elem, o *Options, now int64) Error {
 	h, k := &s.hash, &s.sets.key
-	n, near := s.typ.nets(), 0
+	n, near := s.netCount, 0
 	c := s.cidrs(e)
 	if n == 0 || c[0] != s.hostMask || n == 2 && c[1] != s.hostMask {
 		s.encode(e, k)
@@ -637,7 +637,7 @@ func (s *Set) kernelBase() int {
 	if s.typ == HashNetIface {
 		lens++
 	}
-	switch s.typ.nets() {
+	switch s.netCount {
 	case 1:
 		n += 8 * lens
 	case 2:

@@ -51,7 +51,7 @@ func (s *Set) layout() {
 	}
 	h.rec = h.key + s.exts.words
 	h.ext = h.key
-	if s.typ.Nets() {
+	if s.netCount > 0 {
 		h.rec++
 		h.ext++
 	}
@@ -157,7 +157,7 @@ func (s *Set) decode(r []uint32) (e Elem) {
 		e.MAC[4], e.MAC[5] = uint8(r[n+1]), uint8(r[n+1]>>8)
 		e.HasMAC = true
 	}
-	if s.typ.Nets() {
+	if s.netCount > 0 {
 		e.Nomatch, e.Wildcard = r[s.hash.key]&flagNomatch != 0, r[s.hash.key]&flagWildcard != 0
 	}
 	return e

@@ -86,9 +86,9 @@ func (ss *Sets) Match(id int, p *Probe, o *Options) bool {
 		s.probe(Add, p, o)
 		return true
 	case OK:
-		return !(o.ReturnNomatch && s.typ.Nets())
+		return !(o.ReturnNomatch && s.netCount > 0)
 	case errNomatch:
-		return o.ReturnNomatch && s.typ.Nets()
+		return o.ReturnNomatch && s.netCount > 0
 	}
 	return false
 }
@@ -105,7 +105,7 @@ func (ss *Sets) Put(op Op, id int, p *Probe, o *Options) {
 
 // takes: the directions suffice and the family is right.
 func (s *Set) takes(p *Probe, o *Options) bool {
-	return o.Dim >= s.typ.Dimension() && (s.family == 0 || s.family == p.Pkt.Family)
+	return o.Dim >= s.info.dim && (s.family == 0 || s.family == p.Pkt.Family)
 }
 
 // probe does it with the member that the packet stands for.
@@ -170,13 +170,12 @@ func side(p *packet.Packet, src bool) packet.Addr {
 
 // element is the member that the packet stands for.
 func (s *Set) element(op Op, p *Probe, o *Options, e *Elem) Error {
-	info := s.typ.info()
 	if !s.typ.Hash() && s.typ != BitmapPort {
 		return s.elementBitmap(p, o, e)
 	}
 	e.CIDR, e.CIDR2 = s.hostMask, s.hostMask
 	if op != Test {
-		for i := range s.typ.nets() {
+		for i := range s.netCount {
 			if l := s.hash.nets[i]; len(l) > 0 {
 				if i == 1 || s.typ == HashIPPortNet {
 					e.CIDR2 = l[0].cidr
@@ -189,7 +188,7 @@ func (s *Set) element(op Op, p *Probe, o *Options, e *Elem) Error {
 	if e.CIDR == 0 || e.CIDR2 == 0 && s.hostMask != 0 {
 		return ErrInvalid
 	}
-	for i, part := range info.parts {
+	for i, part := range s.kinds {
 		src := o.Src[i]
 		switch part {
 		case partIP, partNet:

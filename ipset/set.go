@@ -44,6 +44,10 @@ type Set struct {
 	typ    Type
 	family packet.Family
 	sets   *Sets
+	// What the type says, at hand for each packet.
+	info     typeInfo
+	kinds    []part
+	netCount int
 	// refs are the rules and lists that refer to it.
 	refs int
 
@@ -121,6 +125,7 @@ func (ss *Sets) All() []*Set {
 func (ss *Sets) Create(name string, c Create, exist bool) Error {
 	s := &Set{name: name, typ: c.Type, family: c.Family, sets: ss, hasTimeout: c.HasTimeout, timeout: c.Timeout,
 		counters: c.Counters, comment: c.Comment, skbinfo: c.Skbinfo, force: c.Force && c.Type.Hash(), hostMask: 32}
+	s.info, s.kinds, s.netCount = c.Type.info(), c.Type.parts(), c.Type.nets()
 	if c.Family == packet.IPv6 {
 		s.hostMask = 128
 	}

@@ -43,7 +43,8 @@ const (
 type typeInfo struct {
 	name     string
 	revision int
-	parts    []part
+	dim      int
+	part     [3]part
 	v6       bool // both families
 	any      bool // of no family
 }
@@ -51,39 +52,44 @@ type typeInfo struct {
 func (t Type) info() typeInfo {
 	switch t {
 	case BitmapIP:
-		return typeInfo{name: "bitmap:ip", revision: 3, parts: []part{partIP}}
+		return typeInfo{name: "bitmap:ip", revision: 3, dim: 1, part: [3]part{partIP}}
 	case BitmapIPMAC:
-		return typeInfo{name: "bitmap:ip,mac", revision: 3, parts: []part{partIP, partMAC}}
+		return typeInfo{name: "bitmap:ip,mac", revision: 3, dim: 2, part: [3]part{partIP, partMAC}}
 	case BitmapPort:
-		return typeInfo{name: "bitmap:port", revision: 3, parts: []part{partPort}, any: true}
+		return typeInfo{name: "bitmap:port", revision: 3, dim: 1, part: [3]part{partPort}, any: true}
 	case HashIP:
-		return typeInfo{name: "hash:ip", revision: 6, parts: []part{partIP}, v6: true}
+		return typeInfo{name: "hash:ip", revision: 6, dim: 1, part: [3]part{partIP}, v6: true}
 	case HashIPMAC:
-		return typeInfo{name: "hash:ip,mac", revision: 1, parts: []part{partIP, partMAC}, v6: true}
+		return typeInfo{name: "hash:ip,mac", revision: 1, dim: 2, part: [3]part{partIP, partMAC}, v6: true}
 	case HashIPMark:
-		return typeInfo{name: "hash:ip,mark", revision: 3, parts: []part{partIP, partMark}, v6: true}
+		return typeInfo{name: "hash:ip,mark", revision: 3, dim: 2, part: [3]part{partIP, partMark}, v6: true}
 	case HashIPPort:
-		return typeInfo{name: "hash:ip,port", revision: 7, parts: []part{partIP, partProtoPort}, v6: true}
+		return typeInfo{name: "hash:ip,port", revision: 7, dim: 2, part: [3]part{partIP, partProtoPort}, v6: true}
 	case HashIPPortIP:
-		return typeInfo{name: "hash:ip,port,ip", revision: 6, parts: []part{partIP, partProtoPort, partIP}, v6: true}
+		return typeInfo{name: "hash:ip,port,ip", revision: 6, dim: 3, part: [3]part{partIP, partProtoPort, partIP}, v6: true}
 	case HashIPPortNet:
-		return typeInfo{name: "hash:ip,port,net", revision: 8, parts: []part{partIP, partProtoPort, partNet}, v6: true}
+		return typeInfo{name: "hash:ip,port,net", revision: 8, dim: 3, part: [3]part{partIP, partProtoPort, partNet}, v6: true}
 	case HashMAC:
-		return typeInfo{name: "hash:mac", revision: 1, parts: []part{partMAC}, any: true}
+		return typeInfo{name: "hash:mac", revision: 1, dim: 1, part: [3]part{partMAC}, any: true}
 	case HashNet:
-		return typeInfo{name: "hash:net", revision: 7, parts: []part{partNet}, v6: true}
+		return typeInfo{name: "hash:net", revision: 7, dim: 1, part: [3]part{partNet}, v6: true}
 	case HashNetIface:
-		return typeInfo{name: "hash:net,iface", revision: 8, parts: []part{partNet, partIface}, v6: true}
+		return typeInfo{name: "hash:net,iface", revision: 8, dim: 2, part: [3]part{partNet, partIface}, v6: true}
 	case HashNetNet:
-		return typeInfo{name: "hash:net,net", revision: 4, parts: []part{partNet, partNet}, v6: true}
+		return typeInfo{name: "hash:net,net", revision: 4, dim: 2, part: [3]part{partNet, partNet}, v6: true}
 	case HashNetPort:
-		return typeInfo{name: "hash:net,port", revision: 8, parts: []part{partNet, partProtoPort}, v6: true}
+		return typeInfo{name: "hash:net,port", revision: 8, dim: 2, part: [3]part{partNet, partProtoPort}, v6: true}
 	case HashNetPortNet:
-		return typeInfo{name: "hash:net,port,net", revision: 3, parts: []part{partNet, partProtoPort, partNet}, v6: true}
+		return typeInfo{name: "hash:net,port,net", revision: 3, dim: 3, part: [3]part{partNet, partProtoPort, partNet}, v6: true}
 	case ListSet:
-		return typeInfo{name: "list:set", revision: 3, parts: []part{partSet}, any: true}
+		return typeInfo{name: "list:set", revision: 3, dim: 1, part: [3]part{partSet}, any: true}
 	}
 	return typeInfo{}
+}
+
+func (t Type) parts() []part {
+	i := t.info()
+	return append([]part(nil), i.part[:i.dim]...)
 }
 
 // String is the name that ipset(8) uses: "hash:ip,port".
@@ -93,7 +99,7 @@ func (t Type) String() string { return t.info().name }
 func (t Type) Revision() int { return t.info().revision }
 
 // Dimension is how many parts an element has, 1 to 3.
-func (t Type) Dimension() int { return len(t.info().parts) }
+func (t Type) Dimension() int { return t.info().dim }
 
 // Dual reports whether sets of the type have a family of their own; the
 // others are IPv4 or of no family.

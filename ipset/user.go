@@ -256,15 +256,15 @@ func (s *Set) doHash(op Op, r *Request, g *given, exist bool, now int64) Error {
 		return err
 	}
 	ports := withPorts(r.Proto) && r.HasPortTo
-	nets := s.typ.Nets()
+	nets := s.netCount > 0
 	spread := ports || r.HasIPTo || r.HasIP2To
-	if first := s.typ.info().parts[0]; first == partIP && r.HasCIDR && s.family == packet.IPv4 {
+	if first := s.info.part[0]; first == partIP && r.HasCIDR && s.family == packet.IPv4 {
 		spread = true
 	}
 	if op == Test || !spread {
 		if nets {
 			c := s.cidrs(&e)
-			for i := range s.typ.nets() {
+			for i := range s.netCount {
 				s.setNet(&e, i, c[i])
 			}
 		}
@@ -281,7 +281,7 @@ func (s *Set) doHash(op Op, r *Request, g *given, exist bool, now int64) Error {
 	}
 	if s.family == packet.IPv6 {
 		c := s.cidrs(&e)
-		for i := range s.typ.nets() {
+		for i := range s.netCount {
 			s.setNet(&e, i, c[i])
 		}
 		for p := int(lo); p <= int(hi); p++ {
@@ -298,7 +298,7 @@ func (s *Set) doHash(op Op, r *Request, g *given, exist bool, now int64) Error {
 // prepare checks and masks the parts of an element.
 func (s *Set) prepare(r *Request, e *Elem) Error {
 	v6 := s.family == packet.IPv6
-	for _, p := range s.typ.info().parts {
+	for _, p := range s.kinds {
 		if p == partProtoPort {
 			switch {
 			case !r.HasProto:
@@ -387,7 +387,7 @@ func blockOf(lo, hi uint32) (cidr uint8, last uint32) {
 // spread does it with every member of an IPv4 range: addresses outermost, then
 // ports, then second addresses.
 func (s *Set) spread(op Op, r *Request, e *Elem, port, portTo uint16, g *given, exist bool, now int64) Error {
-	net1 := s.typ.info().parts[0] == partNet
+	net1 := s.info.part[0] == partNet
 	lo, hi, err := r.span(v4(e.IP))
 	switch {
 	case net1 && !r.HasIPTo:
@@ -412,7 +412,7 @@ func (s *Set) spread(op Op, r *Request, e *Elem, port, portTo uint16, g *given, 
 	case r.HasCIDR2:
 		lo2, hi2 = lo2&hostmask(e.CIDR2), lo2|^hostmask(e.CIDR2)
 	}
-	net2 := s.typ == HashIPPortNet || s.typ.nets() == 2
+	net2 := s.typ == HashIPPortNet || s.netCount == 2
 	step := uint64(1)
 	if s.typ.Masked() && s.typ != HashNetNet && s.hash.netmask < 32 {
 		step = 1 << (32 - s.hash.netmask)
