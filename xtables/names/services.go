@@ -29,6 +29,25 @@ func Service(name, proto string) (port uint16, ok bool) {
 	return 0, false
 }
 
+// ServiceName is the name of a port with a protocol.
+func ServiceName(port uint16, proto string) (name string, ok bool) {
+	want := strconv.Itoa(int(port))
+	for rest := services; rest != ""; {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		f := strings.Fields(line)
+		if len(f) < 3 || f[1] != want {
+			continue
+		}
+		for _, p := range f[2:] {
+			if p == proto {
+				return f[0], true
+			}
+		}
+	}
+	return "", false
+}
+
 // services is one line for each name and port: name, port, protocols.
 const services = `
 tcpmux 1 tcp

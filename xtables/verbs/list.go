@@ -153,7 +153,11 @@ func (l *lister) rule(b []byte, r *xtables.Rule, number int) []byte {
 		b = l.number(b, r.Start.Packets, true)
 		b = l.number(b, r.Start.Bytes, true)
 	}
-	b = l.pad(b, r.Target.Name, 9)
+	name := r.Target.Name
+	if r.Target.Kind == xtables.KindExt && name == "NOTRACK" {
+		name = "CT" // which it is to the kernel
+	}
+	b = l.pad(b, name, 9)
 	b = append(b, not(xtables.TestProto))
 	b = l.pad(b, l.protocol(base.Proto), 4)
 	if l.plain {
