@@ -29,7 +29,7 @@ func Ports(g *xtables.Given, proto string) (lo, hi uint16, err error) {
 		}
 		v, ok := PortNumber(p, proto)
 		if !ok {
-			return 0, 0, Errorf(g, "--%s: no port or service %q", g.Name, p)
+			return 0, 0, NoPort(g, p)
 		}
 		vals[i] = v
 	}
@@ -37,6 +37,13 @@ func Ports(g *xtables.Given, proto string) (lo, hi uint16, err error) {
 		vals[1] = vals[0]
 	}
 	return vals[0], vals[1], nil
+}
+
+// NoPort is the error for a word that is no port.
+func NoPort(g *xtables.Given, word string) error {
+	err := Errorf(g, "--%s: no port or service %q", g.Name, word).(*xtables.Error)
+	err.Said, err.Status = "invalid port/service `"+word+"' specified", 2
+	return err
 }
 
 // PortRange is the ports of an option with its "!".

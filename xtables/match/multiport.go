@@ -72,7 +72,10 @@ func parseMultiport(c *xtables.Context, given []xtables.Given) (xtables.Match, e
 		a, ok1 := args.PortNumber(lo, proto)
 		b, ok2 := args.PortNumber(hi, proto)
 		if !ok1 || !ok2 {
-			return nil, args.Errorf(g, "--%s: no port or service in %q", g.Name, w)
+			if ok1 {
+				lo = hi
+			}
+			return nil, args.NoPort(g, lo)
 		}
 		if has && a >= b {
 			return nil, args.Errorf(g, "--%s: the range %q does not run upwards", g.Name, w)

@@ -62,23 +62,33 @@ func (r *ruleReader) find() *xtables.Chain {
 // ruleCommand does -A, -I, -R, -D and -C.
 func (r *ruleReader) ruleCommand() {
 	switch {
-	case r.inPos.Line > 0 && (r.chain == "OUTPUT" || r.chain == "POSTROUTING"):
+	case r.cmd == 'R' && max(1, len(r.src))*max(1, len(r.dst)) > 1:
+		r.errorf(r.cmdPos, "-R takes one address only").said(2, "Replacement rule does not specify a unique address")
+		return
+	case r.inPos.Col > 0 && (r.chain == "OUTPUT" || r.chain == "POSTROUTING"):
 		r.errorf(r.inPos, "-i has no meaning in %s: the packet does not come in by an interface there", r.chain).
 			said(2, "Can't use -i with %s\n", r.chain)
-	case r.outPos.Line > 0 && (r.chain == "INPUT" || r.chain == "PREROUTING"):
+	case r.outPos.Col > 0 && (r.chain == "INPUT" || r.chain == "PREROUTING"):
 		r.errorf(r.outPos, "-o has no meaning in %s: nobody knows yet by which interface the packet leaves", r.chain).
 			said(2, "Can't use -o with %s\n", r.chain)
 	}
+	if r.late != nil && !r.bad {
+		r.bad = true
+		r.p.errs = append(r.p.errs, r.late)
+		return
+	}
 	rules := r.rules()
-	r.made = rules
-	if r.p.run && r.arg != "" && r.cmd != 'A' && r.cmd != 'C' {
-		r.number(1<<31 - 1)
+	if r.cmd != 'D' || r.arg == "" {
+		r.made = rules
 	}
 	if r.p.run && r.bad {
 		return
 	}
 	c := r.find()
 	if c == nil {
+		if (r.cmd == 'D' || r.cmd == 'C') && r.arg == "" && len(r.chain) <= maxName {
+			r.said(1, noRule)
+		}
 		return
 	}
 	at := 0
@@ -106,10 +116,6 @@ func (r *ruleReader) ruleCommand() {
 			c.Rules = slices.Insert(c.Rules, at-1, n)
 		}
 	case 'R':
-		if len(rules) > 1 {
-			r.errorf(r.cmdPos, "-R takes one address only").said(2, "Replacement rule does not specify a unique address")
-			return
-		}
 		c.Rules[at-1] = rules[0]
 	case 'D':
 		if at > 0 {
@@ -119,7 +125,7 @@ func (r *ruleReader) ruleCommand() {
 		for _, n := range rules {
 			i := same(c, n)
 			if i < 0 {
-				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, noRule)
+				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, r.unmatched())
 				return
 			}
 			c.Rules = slices.Delete(c.Rules, i, i+1)
@@ -127,10 +133,19 @@ func (r *ruleReader) ruleCommand() {
 	case 'C':
 		for _, n := range rules {
 			if same(c, n) < 0 {
-				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, noRule)
+				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, r.unmatched())
 			}
 		}
 	}
+}
+
+// unmatched is what iptables says when no rule is the one to be deleted.
+func (r *ruleReader) unmatched() string {
+	switch r.target.Kind {
+	case xtables.KindExt, xtables.KindJump, xtables.KindGoto:
+		return noName // it asked for the name last
+	}
+	return noRule
 }
 
 // same finds a rule by what it says.
@@ -174,7 +189,7 @@ func (r *ruleReader) extensions(n *xtables.Rule) {
 		case b.match != nil:
 			m, err := b.match.Parse(&ctx, b.given)
 			if err != nil {
-				r.fail(b.pos, err)
+				r.extensionFail(b, err)
 				continue
 			}
 			if n.Matches == nil {
@@ -184,11 +199,20 @@ func (r *ruleReader) extensions(n *xtables.Rule) {
 		default:
 			t, err := b.target.Parse(&ctx, b.given)
 			if err != nil {
-				r.fail(b.pos, err)
+				r.extensionFail(b, err)
 				continue
 			}
 			n.Target.Target = t
 		}
+	}
+}
+
+// extensionFail reports what an extension complains of.
+func (r *ruleReader) extensionFail(b *block, err error) {
+	r.fail(b.pos, err)
+	e := r.p.errs[len(r.p.errs)-1].(*xtables.Error)
+	if name, ok := strings.CutSuffix(e.Msg, " must be given"); ok && e.Said == "" && strings.HasPrefix(name, "--") {
+		r.said(2, "%s: option \"%s\" must be specified\n", b.name(), name)
 	}
 }
 
@@ -218,6 +242,14 @@ func (r *ruleReader) chainCommand() {
 	}
 	c := r.find()
 	if c == nil {
+		switch {
+		case r.cmd == 'P' && r.arg == "DROP" && t.name == "nat":
+			r.said(2, natDrop)
+		case r.cmd == 'P':
+			r.said(1, "Bad built-in chain name")
+		case r.cmd == 'E' && (t.byName[r.arg] != nil || isVerdict(r.arg)):
+			r.said(1, "File exists")
+		}
 		return
 	}
 	switch r.cmd {
@@ -267,7 +299,7 @@ func zero(c *xtables.Chain) {
 	}
 }
 
-// checkName refuses what iptables refuses for -N and -E.
+// checkName refuses what iptables refuses for -N.
 func (r *ruleReader) checkName(name string, pos xtables.Pos) {
 	switch {
 	case name == "":
@@ -276,9 +308,14 @@ func (r *ruleReader) checkName(name string, pos xtables.Pos) {
 		r.errorf(pos, "the name of a chain cannot begin with %c", name[0]).said(2, "chain name not allowed to start with `%c'", name[0])
 	case strings.ContainsAny(name, " \t\v\f\r"):
 		r.errorf(pos, "the name of a chain cannot have a space").said(2, "Invalid chain name `%s'", name)
-	case r.p.targets[name] != nil:
+	case r.p.targets[name] != nil || isVerdict(name):
 		r.errorf(pos, "%s is a target: no chain can have its name", name).said(2, "chain name may not clash with target name")
 	}
+}
+
+func isVerdict(name string) bool {
+	_, ok := xtables.VerdictKind(name)
+	return ok
 }
 
 func (r *ruleReader) remove(c *xtables.Chain) {
@@ -311,18 +348,17 @@ func jumps(r *xtables.Rule, chain string) bool {
 
 func (r *ruleReader) rename(c *xtables.Chain) {
 	t := r.p.cur
-	r.checkName(r.arg, r.argPos)
 	_, verdict := xtables.VerdictKind(r.arg)
 	switch {
+	case verdict:
+		r.errorf(r.argPos, "%s is a target: no chain can have its name", r.arg).said(1, "File exists")
+	case t.byName[r.arg] != nil:
+		r.errorf(r.argPos, "chain %s exists already", r.arg).said(1, "File exists")
 	case c.Builtin:
 		r.errorf(r.chainPos, "%s is a built-in chain and cannot be renamed", c.Name).said(1, noName)
 	case len(r.arg) > maxName:
 		r.errorf(r.argPos, "the name of the chain has %d bytes; at most %d are allowed", len(r.arg), maxName).
 			said(2, "chain name `%s' too long (must be under 29 chars)", r.arg)
-	case verdict:
-		r.errorf(r.argPos, "%s is a target: no chain can have its name", r.arg).said(1, "File exists")
-	case t.byName[r.arg] != nil:
-		r.errorf(r.argPos, "chain %s exists already", r.arg).said(1, "File exists")
 	}
 	if r.bad {
 		return
@@ -341,12 +377,12 @@ func (r *ruleReader) rename(c *xtables.Chain) {
 
 func (r *ruleReader) policy(c *xtables.Chain) {
 	switch {
+	case r.arg == "DROP" && r.p.cur.name == "nat":
+		r.errorf(r.argPos, "DROP has no place in table nat: only the first packet of a connection comes here").said(2, natDrop)
 	case !c.Builtin:
 		r.errorf(r.chainPos, "%s is not a built-in chain and has no policy", c.Name).said(1, "Bad built-in chain name")
 	case r.arg == "ACCEPT":
 		c.Policy = hook.Accept
-	case r.arg == "DROP" && r.p.cur.name == "nat":
-		r.errorf(r.argPos, "DROP has no place in table nat: only the first packet of a connection comes here").said(2, natDrop)
 	case r.arg == "DROP":
 		c.Policy = hook.Drop
 	default:
@@ -354,5 +390,6 @@ func (r *ruleReader) policy(c *xtables.Chain) {
 	}
 	if r.counted {
 		c.Start = r.counters
+		r.p.give(c)
 	}
 }

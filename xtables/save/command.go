@@ -158,7 +158,9 @@ func (r *ruleReader) command(c byte, w xtables.Word, v *xtables.Word) {
 			return
 		}
 		if a, ok := r.plain(); ok {
-			r.arg, r.argPos = a.Text, a.Pos
+			if r.arg, r.argPos = a.Text, a.Pos; r.p.run && c != 'P' && c != 'E' {
+				r.number(1<<31 - 1) // iptables reads it before all that follows
+			}
 		} else if c == 'R' || c == 'P' || c == 'E' {
 			what := map[byte]string{'R': "a rule number", 'P': "a policy", 'E': "a new name"}[c]
 			r.errorf(w.Pos, "-%c needs a chain and %s", c, what)
@@ -288,6 +290,9 @@ func (r *ruleReader) jump(v xtables.Word) {
 		}
 		r.errorf(v.Pos, "no target or chain %s%s", quote(v.Text), hint).
 			said(2, "Couldn't load target `%s':No such file or directory\n", v.Text)
+		if r.postpone() {
+			return
+		}
 		r.skipOptions()
 	case t.Refuse != "":
 		r.errorf(v.Pos, "-j %s: %s", t.Name, t.Refuse)
@@ -308,11 +313,24 @@ func (r *ruleReader) jumpTo(v xtables.Word, k xtables.Kind) {
 		}
 		r.errorf(v.Pos, "no chain %s%s", quote(v.Text), suggest("", v.Text, near)).
 			said(2, "goto '%s' is not a chain", v.Text)
+		r.postpone()
 	case c.Builtin:
 		r.errorf(v.Pos, "%s is a built-in chain: no rule can jump there", c.Name).said(1, invalid)
 	default:
 		r.target = xtables.RuleTarget{Kind: k, Name: c.Name, Pos: v.Pos}
 	}
+}
+
+// postpone takes the last error back when a command is run: iptables looks for
+// the target after it has checked all else.
+func (r *ruleReader) postpone() bool {
+	if !r.p.run {
+		return false
+	}
+	n := len(r.p.errs) - 1
+	r.late, r.p.errs = r.p.errs[n], r.p.errs[:n]
+	r.bad = n > 0
+	return true
 }
 
 // setCounters reads "-c packets bytes".

@@ -131,6 +131,9 @@ func (e *Editor) Command(args []string) (Command, *xtables.Error) {
 	r.dry = !known
 	r.run()
 	c := r.result(name)
+	if n := len(e.p.errs); n > 0 && c.Verb == 'X' && !c.Named {
+		return c, e.p.errs[n-1].(*xtables.Error) // all are tried
+	}
 	if err := e.first(); err != nil {
 		return c, err
 	}
@@ -182,6 +185,13 @@ func (e *Editor) Commit() (*xtables.Ruleset, *xtables.Error) {
 }
 
 func (e *Editor) compile(name string) (*xtables.Table, *xtables.Error) {
+	for _, c := range e.p.tables[name].chains {
+		// A change sets the counters of all policies to zero, but for those
+		// that it gives: so iptables does.
+		if c.Builtin && !e.p.given[c] {
+			c.Start = xtables.Counter{}
+		}
+	}
 	t, errs := xtables.NewTable(name, e.p.family, e.p.tables[name].chains)
 	if len(errs) == 0 {
 		return t, nil
@@ -219,9 +229,6 @@ func (r *ruleReader) result(table string) Command {
 
 // listing checks what -L and -S name; -Z beside them does its work.
 func (r *ruleReader) listing() {
-	if r.arg != "" {
-		r.number(1<<31 - 1)
-	}
 	if r.bad || r.dry {
 		return
 	}

@@ -35,6 +35,8 @@ type parser struct {
 	run  bool // commands are run, not only read: see Editor
 	keep bool // chains that are there are emptied and not an error
 	zero bool // counters in the text do not count
+	// given are the built-in chains whose counters a command gives.
+	given map[*xtables.Chain]bool
 	// canon takes what the lines are in canonical form; nil if nobody asks.
 	canon *[]Line
 
@@ -265,6 +267,7 @@ func (p *parser) chain(line string, pos xtables.Pos) {
 	}
 	if c.Builtin && policy != "-" {
 		c.Start = n
+		p.give(c)
 	}
 }
 
@@ -289,6 +292,13 @@ func (p *parser) newChain(name string, pos xtables.Pos) bool {
 	p.cur.chains = append(p.cur.chains, c)
 	p.cur.byName[name] = c
 	return true
+}
+
+func (p *parser) give(c *xtables.Chain) {
+	if p.given == nil {
+		p.given = make(map[*xtables.Chain]bool)
+	}
+	p.given[c] = true
 }
 
 // readCounters reads "[packets:bytes]" at the beginning of s.

@@ -51,8 +51,9 @@ type lineState struct {
 	tableName string
 	verbose   int
 	interval  bool
-	dry       bool // there is no such table: only read
-	zero      bool // -Z stands beside -L or -S
+	late      error // see postpone
+	dry       bool  // there is no such table: only read
+	zero      bool  // -Z stands beside -L or -S
 	waitGiven bool
 	seconds   int
 	notes     []string // what iptables remarks on standard error

@@ -69,7 +69,8 @@ func parseReject(c *xtables.Context, given []xtables.Given) (xtables.Target, err
 		return nil, args.Bad(g, "a way to reject")
 	}
 	if m.typ.reset && (c.Proto != packet.TCP || c.ProtoInvert) {
-		return nil, args.Errorf(g, "--reject-with tcp-reset needs -p tcp")
+		return nil, &xtables.Error{Pos: g.Args[0].Pos, Msg: "--reject-with tcp-reset needs -p tcp",
+			Said: "Invalid argument. Run `dmesg' for more information", Status: 1} // the kernel refuses it
 	}
 	return m, nil
 }

@@ -193,7 +193,9 @@ func (w *run) iptables() {
 		w.errf("%s\n", n)
 	}
 	if err != nil {
-		w.touched(c)
+		if err.Status == 1 && c.Verb != 'L' && c.Verb != 'S' {
+			w.show(c, nil) // said before it is tried
+		}
 		w.fail(err, 0)
 		return
 	}
