@@ -65,7 +65,7 @@ func main() {
 		width:    terminalWidth(os.Stdout),
 	}
 	if p, ok := verbs.Find(os.Args[0]); ok {
-		if dir := os.Getenv(withEnv); dir != "" {
+		if dir := toolMachine(os.Args[0]); dir != "" {
 			os.Exit(tool(e, p, dir, os.Args))
 		}
 	}

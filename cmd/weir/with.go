@@ -17,6 +17,27 @@ import (
 // withEnv names the machine directory to a program that weir runs as iptables.
 const withEnv = "WEIR_MACHINE"
 
+// withFile says the same beside the programs, for those that clean their
+// environment.
+const withFile = "machine"
+
+// toolMachine is the machine directory of weir run as argv0; empty if there is
+// none.
+func toolMachine(argv0 string) string {
+	if dir := os.Getenv(withEnv); dir != "" {
+		return dir
+	}
+	path, err := exec.LookPath(argv0)
+	if err != nil {
+		return ""
+	}
+	dir, err := os.ReadFile(filepath.Join(filepath.Dir(path), withFile))
+	if err != nil {
+		return ""
+	}
+	return string(dir)
+}
+
 type withCmd struct {
 	Machine string   `arg:"" help:"Machine directory."`
 	Command []string `arg:"" passthrough:"" help:"The program and its arguments, behind --."`
@@ -62,6 +83,9 @@ func (c *withCmd) Run(e *env) error {
 		if err := os.Symlink(self, filepath.Join(bin, n)); err != nil {
 			return err
 		}
+	}
+	if err := os.WriteFile(filepath.Join(bin, withFile), []byte(dir), 0o644); err != nil {
+		return err
 	}
 	path := bin + string(os.PathListSeparator) + os.Getenv("PATH")
 	name := args[0]

@@ -125,7 +125,7 @@ func (r *ruleReader) ruleCommand() {
 		for _, n := range rules {
 			i := same(c, n)
 			if i < 0 {
-				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, r.unmatched())
+				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, "%s", r.unmatched())
 				return
 			}
 			c.Rules = slices.Delete(c.Rules, i, i+1)
@@ -133,7 +133,7 @@ func (r *ruleReader) ruleCommand() {
 	case 'C':
 		for _, n := range rules {
 			if same(c, n) < 0 {
-				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, r.unmatched())
+				r.errorf(r.cmdPos, "chain %s has no such rule", c.Name).said(1, "%s", r.unmatched())
 			}
 		}
 	}
