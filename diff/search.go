@@ -48,8 +48,8 @@ type Found struct {
 
 // Bounds of a search.
 const (
-	perRegion  = 24    // packets for a rule that is in one of the two only
-	perMeeting = 12    // packets for two regions that meet
+	perRegion  = 40    // packets for a rule that is in one of the two only
+	perMeeting = 16    // packets for two regions that meet
 	meetings   = 3000  // pairs of regions
 	marked     = 400   // pairs of a rule that marks and one that asks
 	maxPackets = 30000 // packets in all
@@ -260,12 +260,19 @@ func (s *search) draw(p *pair, m *lint.Map, pal *lint.Palette, g, o *lint.Region
 	got := map[string]bool{}
 	for _, at := range g.Points() {
 		ins, outs := s.ways(p, at)
-		for n := range 3 * count {
+		for k := range 4 * count {
+			// Half of the packets go through all ways first, half through
+			// all values.
+			n := k / 2
 			in, out := ins[n%len(ins)], outs[n/len(ins)%len(outs)]
-			x, ok := m.Draw(pal, g, o, at, in, out, s.dests(p, m.Family, at, out), n/(len(ins)*len(outs)))
+			v := n / (len(ins) * len(outs))
+			if k%2 == 1 {
+				v = n + n/len(ins)
+			}
+			x, ok := m.Draw(pal, g, o, at, in, out, s.dests(p, m.Family, at, out), v)
 			if !ok && out != "" {
 				// its own destination has another way
-				x, ok = m.Draw(pal, g, o, at, in, "", nil, n)
+				x, ok = m.Draw(pal, g, o, at, in, "", nil, v)
 			}
 			if l := x.Line(); ok && !got[l] {
 				got[l] = true
@@ -291,7 +298,7 @@ func (s *search) ways(p *pair, at hook.Point) (ins, outs []string) {
 	ins = append(ins, "")
 	switch at {
 	case hook.Output:
-		return []string{""}, outs
+		return []string{""}, append(outs, "lo")
 	case hook.Input, hook.Prerouting:
 		return ins, []string{""}
 	}
@@ -301,7 +308,7 @@ func (s *search) ways(p *pair, at hook.Point) (ins, outs []string) {
 // dests are destinations for packets at a point that leave by an interface.
 func (s *search) dests(p *pair, f packet.Family, at hook.Point, out string) (list []packet.Addr) {
 	switch {
-	case at == hook.Input:
+	case at == hook.Input || out == "lo":
 		for _, i := range p.a.Ifaces().All() {
 			for _, a := range i.Addrs {
 				if ip := a.Prefix.Addr(); packet.FamilyOf(ip) == f && !ip.IsLoopback() {
@@ -344,6 +351,9 @@ func (s *search) run() {
 			continue
 		}
 		dst, way := c.s.Dest(), c.s.Out
+		if way == "lo" {
+			way = ""
+		}
 		if c.at == hook.Prerouting {
 			way = "-" // as it comes
 		}

@@ -155,7 +155,7 @@ func likesOf(m *engine.Machine, f packet.Family) (l likes) {
 	l[xtables.FieldIn], l[xtables.FieldOut] = append(l[xtables.FieldIn], lo), append(l[xtables.FieldOut], lo)
 	l[xtables.FieldSrc] = append(append(remote, local...), other...)
 	l[xtables.FieldDst] = append(append(slices.Clone(other[:1]), local...), other[1:]...)
-	l[xtables.FieldSrcPort] = small(40000)
+	l[xtables.FieldSrcPort] = small(40000, 53, 700)
 	l[xtables.FieldDstPort] = small(443, 22, 53)
 	l[xtables.FieldTTL] = small(64)
 	l[xtables.FieldICMP] = small(8 << 8)

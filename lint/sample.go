@@ -68,11 +68,13 @@ func pick(f xtables.Field, s spans, liked []xtables.Value, n int) xtables.Value 
 	}
 	// Ports change first, then addresses, then the rest.
 	switch f {
+	case xtables.FieldSrcPort:
+		n /= 3
 	case xtables.FieldDst:
 		n /= 4
 	case xtables.FieldSrc:
 		n /= 8
-	case xtables.FieldIn, xtables.FieldOut, xtables.FieldSrcPort, xtables.FieldState:
+	case xtables.FieldIn, xtables.FieldOut, xtables.FieldState:
 		n /= 16
 	}
 	return fit[n%len(fit)]
