@@ -12,7 +12,7 @@ import (
 )
 
 // processes are the subjects' processes in the order of the tables.
-var processes = []string{"weir", "gvisor", "linux", "linux-forwarding", "memory"}
+var processes = []string{"weir", "gvisor", "linux", "linux-forwarding", "memory", "load"}
 
 // point is one place at which all subjects are measured.
 type point struct {
@@ -38,24 +38,30 @@ func plan(o options) (points []point) {
 			points = append(points, p)
 		}
 	}
-	gateways := processes[:4]
+	gateways, limits := processes[:4], processes[:5]
 	if o.flows != nil {
 		for _, n := range o.flows {
-			add("established", n, 0, processes...)
+			add("established", n, 0, limits...)
 		}
 		return points
 	}
-	add("established", 1_000, 0, processes...)
+	add("established", 1_000, 0, limits...)
 	if !o.quick {
-		add("established", 10_000, 0, processes...)
+		add("established", 10_000, 0, limits...)
 	}
-	add("established", 100_000, 0, processes...)
+	add("established", 100_000, 0, limits...)
 	if !o.quick {
-		add("established", 1_000_000, 0, processes...)
+		add("established", 1_000_000, 0, limits...)
 		add("established", 10_000_000, 0, "weir", "memory")
 		add("new", 1_000_000, 0, gateways...)
 	} else {
 		add("new", 100_000, 0, gateways...)
+	}
+	if !o.quick {
+		add(loadCores, 100_000, 0, "load")
+		add(loadFlood, 100_000, 0, "load")
+		add(loadExpiry, 2_000_000, 0, "load")
+		add(loadPause, 10_000_000, 0, "load")
 	}
 	rules := []int{10, 100, 1_000, 10_000, 100_000}
 	if o.quick {
@@ -161,6 +167,7 @@ type row struct {
 	workload         string
 	ns, process      []float64
 	allocs, bytes    *float64
+	worst, grown     *float64 // the largest of the rounds
 }
 
 // measure goes through the points. At each, every subject prepares, and then
@@ -207,6 +214,9 @@ func (f *fleet) measure(points []point, o options) (results []Result, err error)
 		if p.Workload == "new" && p.Rules == 0 {
 			rounds = min(rounds, 3) // each is a growth from nothing
 		}
+		if p.Workload == loadExpiry || p.Workload == loadPause {
+			rounds = 1
+		}
 		for i := range rounds {
 			for j := range turns {
 				t := turns[(i+j)%len(turns)]
@@ -221,6 +231,7 @@ func (f *fleet) measure(points []point, o options) (results []Result, err error)
 				t.row.ns = append(t.row.ns, a.NS)
 				t.row.process = append(t.row.process, a.ProcessNS)
 				t.row.allocs = a.Allocs
+				t.row.worst, t.row.grown = larger(t.row.worst, a.Worst), larger(t.row.grown, a.Grown)
 			}
 		}
 		fmt.Fprintln(os.Stderr)
@@ -232,4 +243,12 @@ func (f *fleet) measure(points []point, o options) (results []Result, err error)
 		results = append(results, summarise(p, rows)...)
 	}
 	return results, nil
+}
+
+// larger is the larger of two figures, of which either may be missing.
+func larger(a, b *float64) *float64 {
+	if a == nil || b != nil && *b > *a {
+		return b
+	}
+	return a
 }

@@ -66,6 +66,7 @@ func writePage(dir string, results []Result) error {
 		b.WriteString(table(results, cols))
 	}
 	b.WriteString(memoryTable(results))
+	b.WriteString(loadTable(results))
 	b.WriteString(method(results))
 	return os.WriteFile(path, []byte(b.String()+keep+notes), 0o644)
 }
@@ -192,6 +193,25 @@ func memoryTable(results []Result) string {
 	return b.String()
 }
 
+// loadTable is the rows that weir alone has.
+func loadTable(results []Result) string {
+	var b strings.Builder
+	for _, r := range results {
+		if !slices.Contains(loadVariants[r.Workload], r.Subject) {
+			continue
+		}
+		if b.Len() == 0 {
+			b.WriteString("\n## Several cores, pauses, floods\nBatches of 64. Two cores are two threads on one shared machine; two machines share nothing. The longest is a stop by\nthe garbage collector, or one packet while half of the connections end at once.\n\n| | connections | ns a packet | the longest, µs |\n|---|---:|---:|---:|\n")
+		}
+		longest := ""
+		if r.WorstNs != nil {
+			longest = fmt.Sprintf("%.0f", *r.WorstNs/1000)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.Subject, count(r.Flows), figure(*r.NsPerPacket), longest)
+	}
+	return b.String()
+}
+
 func method(results []Result) string {
 	rounds := 0
 	var widest float64
@@ -212,7 +232,7 @@ computer does meets all of them. The figures are medians of %d rounds.%s Packets
 the measured time. Before it is timed, each packet that opens a flow is checked at the way out: translated addresses, the
 same payload, TTL one lower, both checksums right; and every packet of a measured batch must leave.
 
-- **weir, whole path**: bytes in, parse, PREROUTING, route, FORWARD, POSTROUTING, bytes out.
+- **weir, whole path**: batches of 64; bytes in, parse, PREROUTING, route, FORWARD, POSTROUTING, bytes out.
 - **gVisor, whole path**: netstack between two channel endpoints, tables by its own Go interface. Its tables cannot ask for
   the state of a connection: an interface and the destination stand for the ESTABLISHED rule, and for the rules with
   `+"`--ctstate`"+` stands a test that is always false. Its garbage collector works in other threads, which are not counted;

@@ -30,6 +30,10 @@ type Result struct {
 	NsMax     float64  `json:"ns_max"`
 	NsProcess *float64 `json:"ns_process"`
 	Rounds    int      `json:"rounds"`
+	// WorstNs is the longest pause of the garbage collector, or the longest
+	// packet; GrownBytes is by how much memory grew under a flood.
+	WorstNs    *float64 `json:"worst_ns,omitempty"`
+	GrownBytes *float64 `json:"grown_bytes,omitempty"`
 }
 
 func median(x []float64) float64 {
@@ -59,7 +63,11 @@ func summarise(p point, rows []*row) (results []Result) {
 		x := Result{
 			Subject: r.subject, Version: r.version, Workload: r.workload, Flows: p.Flows, Rules: p.Rules,
 			NsPerPacket: round(ns), AllocsPerPacket: r.allocs, BytesPerConnection: r.bytes, Cores: 1,
+			WorstNs: r.worst, GrownBytes: r.grown,
 			NsMin: *round(slices.Min(r.ns)), NsMax: *round(slices.Max(r.ns)), Rounds: len(r.ns),
+		}
+		if strings.HasPrefix(r.subject, "weir, two") || r.subject == "weir, beside a flood" {
+			x.Cores = 2
 		}
 		if ns > 0 {
 			x.PacketsPerSecond = round(1e9 / ns)

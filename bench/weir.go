@@ -20,6 +20,8 @@ type weirSubject struct {
 	alone bool // one packet at a time
 	in    []engine.Arrival
 	done  []engine.Result
+	// worker, if set, takes the packets in place of the machine.
+	worker *engine.Worker
 }
 
 // together is how many packets weir is handed at once.
@@ -84,7 +86,11 @@ func (s *weirSubject) Run(now, step int64) (left int) {
 	}
 	for in := s.in; len(in) > 0; {
 		n := min(together, len(in))
-		s.done = s.m.ReceiveBatch(in[:n], now, s.done)
+		if s.worker != nil {
+			s.done = s.worker.ReceiveBatch(in[:n], now, s.done)
+		} else {
+			s.done = s.m.ReceiveBatch(in[:n], now, s.done)
+		}
 		for i := range s.done {
 			left += len(s.done[i].Out)
 		}
@@ -105,4 +111,4 @@ func (s *weirSubject) Version() string {
 	return "this tree"
 }
 
-func (s *weirSubject) Close() { s.m, s.batch = nil, nil }
+func (s *weirSubject) Close() { *s = weirSubject{} }

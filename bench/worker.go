@@ -29,6 +29,8 @@ type reply struct {
 	ProcessNS float64  `json:"process_ns"`      // of all threads
 	Allocs    *float64 `json:"allocs,omitempty"`
 	Packets   int      `json:"packets"`
+	Worst     *float64 `json:"worst,omitempty"` // ns, of the longest pause or packet
+	Grown     *float64 `json:"grown,omitempty"` // bytes
 }
 
 // worker is what runs in a subject's process.
@@ -44,6 +46,8 @@ func work(name string) {
 	var w worker = &memoryWorker{}
 	if s := newSubject(name); s != nil {
 		w = &gatewayWorker{s: s}
+	} else if name == "load" {
+		w = &loadWorker{}
 	}
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	for {

@@ -27,7 +27,8 @@
 //
 // # Locks
 //
-// None: one goroutine at a time may use a Table.
+// One goroutine at a time may use a Table, beside any number that have a Lane
+// each, once it is shared; see lock.go.
 //
 // # Allocation
 //

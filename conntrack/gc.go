@@ -19,7 +19,7 @@ const (
 	gcClamp  = 300 * second
 	gcWeight = 100 // the initial average counts as so many connections
 	gcSmall  = 8192
-	gcAtMost = 512 // slots of a big table that one Tick looks at
+	gcAtMost = 128 // slots of a big table that one Tick looks at
 )
 
 // Tick lets time pass: expired connections are collected as Linux's worker

@@ -10,7 +10,7 @@ import (
 )
 
 // Table is the connections of one machine (Linux: of one network namespace).
-// Use New; one goroutine at a time.
+// Use New; one goroutine at a time, but for Lanes.
 type Table struct {
 	slab
 	index   index

@@ -18,7 +18,8 @@
 //
 // # Locks
 //
-// None: one goroutine at a time may use a Machine.
+// One goroutine at a time may use a Machine, unless it has Workers: then each of
+// them has its own, and all else goes through Machine.Do.
 //
 // # Allocation
 //
