@@ -336,24 +336,26 @@ func (s *Set) addHash(e *Elem, g *given, exist bool, now int64) Error {
 	}
 	r := h.slot(b, slot)
 	copy(r, k[:h.key])
+	if h.ext > h.key {
+		if r[h.key] = 0; e.Wildcard {
+			r[h.key] = flagWildcard
+		}
+	}
 	s.setFlags(r, e)
 	s.init(r[h.ext:], g, now)
 	setUsed(b, slot)
 	return OK
 }
 
+// setFlags writes what adding a member again may change.
 func (s *Set) setFlags(r []uint32, e *Elem) {
 	if s.netCount == 0 {
 		return
 	}
-	w := r[s.hash.key] & flagWildcard
-	if e.Wildcard {
-		w = flagWildcard
-	}
+	r[s.hash.key] &^= flagNomatch
 	if e.Nomatch {
-		w |= flagNomatch
+		r[s.hash.key] |= flagNomatch
 	}
-	r[s.hash.key] = w
 }
 
 // collect drops the expired members of a region.
