@@ -203,9 +203,13 @@ func (d dice) net(v6 bool) string {
 		if v6 {
 			return a + "/" + d.of("128", "64", "32", "120", "1", "0", "127", "129")
 		}
-		return a + "/" + d.of("32", "24", "28", "16", "1", "31", "30", "0", "33", "x")
+		return a + "/" + d.of("32", "24", "28", "20", "31", "30", "0", "33", "x")
 	case 2:
-		return a + "-" + d.addr(v6)
+		b := d.addr(v6)
+		if a[0] != b[0] && len(a) > 1 && len(b) > 1 {
+			return a // Linux takes minutes for a range of a billion
+		}
+		return a + "-" + b
 	}
 	return a
 }
