@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/alecthomas/kong"
 
@@ -67,6 +68,11 @@ func main() {
 	if p, ok := verbs.Find(os.Args[0]); ok {
 		if dir := toolMachine(os.Args[0]); dir != "" {
 			os.Exit(tool(e, p, dir, os.Args))
+		}
+	}
+	if filepath.Base(os.Args[0]) == "ipset" {
+		if dir := toolMachine(os.Args[0]); dir != "" {
+			os.Exit(ipsetTool(e, dir, os.Args))
 		}
 	}
 	os.Exit(run(e, os.Args[1:]))

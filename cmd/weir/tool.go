@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"weir/ipset"
+	"weir/ipset/text"
 	"weir/packet"
 	"weir/xtables"
 	"weir/xtables/save"
@@ -45,19 +48,23 @@ func tool(e *env, p verbs.Program, dir string, args []string) int {
 		fmt.Fprintf(e.stderr, "%s: %s\n", name, plain(err))
 		return exitFailed
 	}
-	f, errs := save.Parse(file, src, p.Family, std.List())
+	list := std.List()
+	if list.Sets, err = loadSets(dir); err != nil {
+		return report(e, err)
+	}
+	f, errs := save.Parse(file, src, p.Family, list)
 	if len(errs) > 0 {
 		return report(e, errorList(errs))
 	}
 	res := verbs.Run(f.Rules, verbs.Call{
-		Program: p, Args: args[1:], Now: time.Now(), List: std.List(),
+		Program: p, Args: args[1:], Now: time.Now(), List: list,
 		Stdin: func() ([]byte, error) { return readAll(e.stdin) },
 		Open:  os.ReadFile,
 		Write: func(name string, data []byte) error { return os.WriteFile(name, data, 0o666) },
 	})
 	if res.Changed {
-		if text := rulesText(res.Rules); !bytes.Equal(text, src) {
-			if err := replaceFile(file, text); err != nil {
+		if rules := rulesText(res.Rules); !bytes.Equal(rules, src) {
+			if err := replaceFile(file, rules); err != nil {
 				fmt.Fprintf(e.stderr, "%s: %s\n", name, plain(err))
 				return exitFailed
 			}
@@ -67,6 +74,61 @@ func tool(e *env, p verbs.Program, dir string, args []string) int {
 	e.stderr.Write(res.Stderr)
 	return res.Status
 }
+
+// ipsetTool is weir as ipset of the machine directory dir.
+func ipsetTool(e *env, dir string, args []string) int {
+	unlock, err := lockDir(dir, true, 0)
+	if err != nil {
+		return report(e, err)
+	}
+	defer unlock()
+	sets, err := loadSets(dir)
+	if err != nil {
+		return report(e, err)
+	}
+	var stdin []byte
+	if slices.Contains(args, "restore") || slices.Contains(args, "-R") {
+		if stdin, err = readAll(e.stdin); err != nil {
+			return report(e, err)
+		}
+	}
+	before := text.Save(sets, false, 0)
+	stdout, stderr, code := text.Run(sets, args[1:], stdin, 0, diskFiles{})
+	if after := text.Save(sets, false, 0); !bytes.Equal(before, after) {
+		if err := replaceFile(filepath.Join(dir, setsFile), after); err != nil {
+			return report(e, err)
+		}
+	}
+	e.stdout.Write(stdout)
+	e.stderr.Write(stderr)
+	return code
+}
+
+// setsFile holds the sets of a machine directory.
+const setsFile = "ipset.save"
+
+// loadSets reads the sets of a machine directory; none are none.
+func loadSets(dir string) (*ipset.Sets, error) {
+	name := filepath.Join(dir, setsFile)
+	sets := ipset.New(nil)
+	src, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return sets, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if line, col, msg := text.Load(sets, src, 0); line > 0 {
+		return nil, &xtables.Error{Pos: xtables.Pos{File: name, Line: line, Col: col}, Msg: msg}
+	}
+	return sets, nil
+}
+
+// diskFiles are files by name.
+type diskFiles struct{}
+
+func (diskFiles) Read(name string) ([]byte, error)     { return os.ReadFile(name) }
+func (diskFiles) Write(name string, data []byte) error { return os.WriteFile(name, data, 0o666) }
 
 // rulesText is a rule set as rules.v4 has it: with the counters of rules if
 // there are any.

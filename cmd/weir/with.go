@@ -44,7 +44,7 @@ type withCmd struct {
 }
 
 func (withCmd) Help() string {
-	return `Runs a program that finds iptables, iptables-save, iptables-restore and their ip6tables twins on its PATH as programs that read and write rules.v4 and rules.v6 of the machine directory, and never the kernel. Messages and exit statuses are those of iptables-legacy 1.8.9. It needs no root; each command is one atomic change.
+	return `Runs a program that finds iptables, iptables-save, iptables-restore and their ip6tables twins and ipset on its PATH as programs that read and write rules.v4, rules.v6 and ipset.save of the machine directory, and never the kernel. Messages and exit statuses are those of iptables-legacy 1.8.9. It needs no root; each command is one atomic change.
 
 A program that calls iptables by its full path (/usr/sbin/iptables) reaches the real one.
 
@@ -79,7 +79,7 @@ func (c *withCmd) Run(e *env) error {
 		return err
 	}
 	defer os.RemoveAll(bin)
-	for _, n := range verbs.Names() {
+	for _, n := range append(verbs.Names(), "ipset") {
 		if err := os.Symlink(self, filepath.Join(bin, n)); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (c *withCmd) Run(e *env) error {
 	path := bin + string(os.PathListSeparator) + os.Getenv("PATH")
 	name := args[0]
 	if !strings.ContainsRune(name, filepath.Separator) {
-		if _, ok := verbs.Find(name); ok {
+		if _, ok := verbs.Find(name); ok || name == "ipset" {
 			name = filepath.Join(bin, name)
 		}
 	}
