@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"weir/ipset"
@@ -92,6 +93,9 @@ func ipsetTool(e *env, dir string, args []string) int {
 			return report(e, err)
 		}
 	}
+	if err := referSets(dir, sets); err != nil {
+		return report(e, err)
+	}
 	before := text.Save(sets, false, 0)
 	stdout, stderr, code := text.Run(sets, args[1:], stdin, 0, diskFiles{})
 	if after := text.Save(sets, false, 0); !bytes.Equal(before, after) {
@@ -102,6 +106,37 @@ func ipsetTool(e *env, dir string, args []string) int {
 	e.stdout.Write(stdout)
 	e.stderr.Write(stderr)
 	return code
+}
+
+// referSets counts what the rules of a machine directory name: such a set
+// cannot be destroyed.
+func referSets(dir string, sets *ipset.Sets) error {
+	list := std.List()
+	list.Sets = sets
+	for name, fam := range map[string]packet.Family{"rules.v4": packet.IPv4, "rules.v6": packet.IPv6} {
+		file := filepath.Join(dir, name)
+		src, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		f, errs := save.Parse(file, src, fam, list)
+		if len(errs) > 0 {
+			return errorList(errs)
+		}
+		words := strings.Fields(string(save.Print(f)))
+		for i, w := range words[:max(0, len(words)-1)] {
+			switch w {
+			case "--match-set", "--add-set", "--del-set", "--map-set":
+				if id, ok := sets.ID(words[i+1]); ok {
+					sets.Refer(id, 1)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // setsFile holds the sets of a machine directory.

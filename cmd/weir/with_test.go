@@ -62,9 +62,9 @@ COMMIT
 			stdout: "0\n"},
 		{
 			name:   "a set and a rule that names it",
-			script: "ipset create bad hash:ip && ipset add bad 192.0.2.9 && iptables -A INPUT -m set --match-set bad src -j DROP && ipset test bad 192.0.2.9",
+			script: "ipset create bad hash:ip && ipset add bad 192.0.2.9 && iptables -A INPUT -m set --match-set bad src -j DROP && ipset test bad 192.0.2.9 && ipset destroy bad",
 			rules4: "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -m set --match-set bad src -j DROP\nCOMMIT\n",
-			stderr: "Warning: 192.0.2.9 is in set bad.\n"},
+			stderr: "Warning: 192.0.2.9 is in set bad.\nipset v7.17: Set cannot be destroyed: it is in use by a kernel component\n", status: 1},
 		{
 			name:   "many at once lose nothing",
 			script: "for i in 1 2 3 4 5 6 7 8; do iptables -w -A INPUT -j ACCEPT & done; wait; iptables -S INPUT | wc -l | tr -d ' '; iptables -F",
