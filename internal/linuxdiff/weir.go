@@ -289,6 +289,10 @@ func (s *steer) want(e *kernel.Entry) {
 	// The destination is searched while the source is what it was.
 	first := reply
 	first.Dst, first.DstPort = orig.Src, orig.SrcPort
+	if to == from && reply.Dst == orig.Src && e.Status&uint32(conntrack.SrcNAT) != 0 {
+		// Both sides searched an id, and the first one's is not to be seen.
+		to = ^from
+	}
 	s.wanted[0] = append(s.wanted[0], wanted{to, orig, first})
 	s.wanted[1] = append(s.wanted[1], wanted{from, orig, reply})
 }
