@@ -185,9 +185,9 @@ func (r *Router) loopCopy(p *passage) (goesOn bool) {
 	c.copyOf = t.Out
 	c.keep = true
 	r.loop = append(r.loop, c)
-	if r.top.t != nil && r.top.t == t && !r.draining && t.Pkt.Family == packet.IPv4 {
+	if r.top.t != nil && r.top.t == t && !r.draining {
 		// A program's packet: Linux takes the copy in at once, before it goes
-		// on with the packet itself. For IPv6 it does so afterwards.
+		// on with the packet itself.
 		r.drainLoop()
 	}
 	return goesOn
