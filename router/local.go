@@ -100,8 +100,8 @@ func (r *Router) learnMTU(t *hook.Traversal, quoted []byte, mtu int) {
 		if len(quoted) < 40 {
 			return
 		}
-		proto, off, _ := packet.SkipExtHdr(quoted)
-		if proto != packet.ICMPv6 || off < 0 || len(quoted) < off+8 {
+		proto, off, fr := packet.SkipExtHdr(quoted)
+		if proto != packet.ICMPv6 || fr.Off != 0 || off < 0 || len(quoted) < off+8 {
 			return
 		}
 		q = outQuery{src: in.Src(), anySource: true}
