@@ -34,6 +34,9 @@ type Tally struct {
 	// Failing are the scenarios with a difference that a second run in a
 	// fresh namespace shows too; Fleeting those that it does not.
 	Failing, Fleeting int
+	// Chance are those that ended early, at a random choice of the kernel's for
+	// a connection that it then threw away.
+	Chance int
 	// Kinds counts the failing ones by what differs.
 	Kinds   map[string]int
 	Files   []string
@@ -89,6 +92,9 @@ func (c *Campaign) Run() (Tally, error) {
 					mu.Lock()
 					total.Scenarios++
 					total.Packets += rep.Packets
+					if rep.Chance {
+						total.Chance++
+					}
 					if err != nil && first == nil {
 						first = err
 					}

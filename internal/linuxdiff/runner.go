@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,6 +26,8 @@ type Report struct {
 	Packets int
 	// Diff is the first difference, nil if there is none.
 	Diff *Difference
+	// Chance: the comparison ended at a random choice that is not to be seen.
+	Chance bool
 	// Walk is weir's walk of the packet that differs, if Runner.Walks.
 	Walk string
 }
@@ -187,7 +190,14 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		w.steer.more = func() []kernel.Entry { return r.newcomers(w) }
 		got := w.run(p, time.Now().UnixNano()+w.ahead)
 		used = used || tellsMTU(p.Data) || got.Reason == hook.ReasonNoRoute || got.Reason == hook.ReasonProhibited
-		if d := packetDifference(p.Data, &res, &got, w, r.Reasons); d != nil {
+		d := packetDifference(p.Data, &res, &got, w, r.Reasons)
+		if d != nil && w.steer.blind && !slices.ContainsFunc(res.Events, isNew) {
+			// The kernel threw the connection away for which it chose a port, so
+			// that nobody can know which. What follows may depend on it.
+			rep.Chance = true
+			return rep, nil
+		}
+		if d != nil {
 			d.Packet = rep.Packets - 1
 			rep.Walk = walkText(p, &got) + "  kernel: " + strings.Join(res.Trace, " ") + "\n  kernel: " + eventText(res.Events) + "\n  weir:   " + eventText(w.events) + "\n"
 			rep.Diff = d
@@ -238,6 +248,8 @@ func (r *Runner) wait(w *subject, d time.Duration) error {
 func young(e *kernel.Entry) bool {
 	return (e.Orig.Proto == packet.UDP || e.Orig.Proto == packet.UDPLite) && e.Status&uint32(conntrack.Assured) == 0
 }
+
+func isNew(e kernel.Event) bool { return e.Type == kernel.EventNew }
 
 // tellsMTU reports ICMPv6 messages that a packet is too big.
 func tellsMTU(p []byte) bool {

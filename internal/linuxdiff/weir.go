@@ -249,7 +249,9 @@ type steer struct {
 	// asked at all: the kernel then may have tried others first. guessed: weir
 	// may have, too.
 	asked, guessed bool
-	draws          []draw
+	// blind: weir guessed for the packet at hand.
+	blind bool
+	draws []draw
 }
 
 // draw is a number that was taken at random.
@@ -264,7 +266,7 @@ type wanted struct {
 
 // follow takes the kernel's choices from the events of a packet.
 func (s *steer) follow(events []kernel.Event) {
-	s.wanted[0], s.wanted[1] = s.wanted[0][:0], s.wanted[1][:0]
+	s.wanted[0], s.wanted[1], s.blind = s.wanted[0][:0], s.wanted[1][:0], false
 	for _, e := range events {
 		if e.Type == kernel.ExpectNew {
 			s.wanted[0] = append(s.wanted[0], wanted{port: e.Expect.Tuple.DstPort})
@@ -332,6 +334,6 @@ func (s *steer) portOffset(lo, size uint32, source bool) uint32 {
 		}
 		return at
 	}
-	s.guessed = true
+	s.guessed, s.blind = true, true
 	return s.spare.PortOffset(lo, size, source)
 }

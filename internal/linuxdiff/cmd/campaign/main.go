@@ -49,8 +49,8 @@ func run() int {
 		MaxFailing: *stop, Dir: *dir, Shrink: *shrink, Reasons: *reasons, Mode: linuxdiff.Mode(*mode), Log: os.Stdout,
 	}
 	t, err := c.Run()
-	fmt.Printf("%d scenarios, %d packets in %s: %d differ %v, %d differed once\n",
-		t.Scenarios, t.Packets, t.Elapsed.Round(time.Millisecond), t.Failing, t.Kinds, t.Fleeting)
+	fmt.Printf("%d scenarios, %d packets in %s: %d differ %v, %d differed once, %d ended at a choice that is not to be seen\n",
+		t.Scenarios, t.Packets, t.Elapsed.Round(time.Millisecond), t.Failing, t.Kinds, t.Fleeting, t.Chance)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
