@@ -31,6 +31,8 @@ var quiet = [][2]string{
 	{"net.ipv4.icmp_ratelimit", "0"},
 	{"net.ipv4.icmp_ratemask", "0"},
 	{"net.ipv6.icmp.ratelimit", "0"},
+	{"net.ipv4.icmp_msgs_per_sec", "100000000"}, // of IPv6, too
+	{"net.ipv4.icmp_msgs_burst", "100000000"},
 	{"net.ipv6.conf.default.accept_ra", "0"},
 	{"net.ipv6.conf.default.accept_redirects", "0"},
 	{"net.ipv6.conf.all.accept_redirects", "0"},
