@@ -115,7 +115,7 @@ func (r *Router) refuseTCP(p *passage) {
 	if four && pk.HeaderLen() > 20 && !r.echoOptions(t, &opt, &q) {
 		return
 	}
-	if src := pk.Src(); !four && (route.LinkScoped(src) || src == packet.Addr{15: 1}) {
+	if src := pk.Src(); !four && (src[0] == 0xff || linkLocal6(src) || src == packet.Addr{15: 1}) {
 		q.out = t.In
 	}
 	if r.reflect(pk.Family) {
