@@ -31,6 +31,7 @@ func (r *Router) routeOut(f packet.Family, q *outQuery) (route.Result, hook.Reas
 		if dst = q.src; dst.IsZero() {
 			dst = packet.Addr{127, 0, 0, 1}
 		}
+		q.dst = dst // what the machine itself sends is addressed so
 	}
 	group := !four && dst[0] == 0xff || four && (multicast4(dst) || dst == route.Broadcast4())
 	out := q.out
