@@ -35,7 +35,30 @@ type Machine struct {
 	// Listen is the sockets that take what is delivered to them and stay
 	// silent.
 	Listen []router.Socket
+	// Links says where the packets of an interface come from and go to; only
+	// a live gateway asks for it.
+	Links []Link
+	// LocalTUN names the device through which the kernel takes what is for the
+	// machine itself; empty without.
+	LocalTUN string
 }
+
+// Link is the device behind an interface.
+type Link struct {
+	Iface *iface.Iface
+	Kind  LinkKind
+	// Device is the name of the system's device.
+	Device string
+}
+
+// LinkKind is how a device is opened.
+type LinkKind string
+
+// The kinds, in the words of machine.yaml.
+const (
+	TUN       LinkKind = "tun"    // a TUN device, made if it is not there
+	PacketDev LinkKind = "packet" // an Ethernet device, by AF_PACKET
+)
 
 // File is a text with the name that errors call it. Text nil: there is none.
 type File struct {

@@ -26,7 +26,7 @@ func (l *loader) yaml(f File) {
 	}
 	y := &yamlReader{l: l, file: f.Name}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
-		l.fail(f.Name, 1, 1, "expected the keys interfaces, routes, sysctl, listen")
+		l.fail(f.Name, 1, 1, "expected the keys interfaces, routes, sysctl, listen, local")
 		return
 	}
 	root := doc.Content[0]
@@ -43,11 +43,13 @@ func (l *loader) yaml(f File) {
 			sysctl = v
 		case "listen":
 			listen = v
+		case "local":
+			y.local(v)
 		default:
 			return false
 		}
 		return true
-	}, "interfaces", "routes", "sysctl", "listen")
+	}, "interfaces", "routes", "sysctl", "listen", "local")
 	if !seen {
 		y.fail(root, "no interfaces are listed")
 	}
@@ -159,6 +161,7 @@ func (y *yamlReader) number(n *yaml.Node, what string, lo, hi int) int {
 func (y *yamlReader) iface(n *yaml.Node) {
 	m := y.l.m
 	i := &iface.Iface{MTU: 1500}
+	var link *yaml.Node
 	y.mapping(n, "interface", func(k, v *yaml.Node) bool {
 		switch k.Value {
 		case "name":
@@ -190,11 +193,13 @@ func (y *yamlReader) iface(n *yaml.Node) {
 				return true
 			}
 			copy(i.MAC[:], hw)
+		case "link":
+			link = v
 		default:
 			return false
 		}
 		return true
-	}, "name", "addresses", "mtu", "mac", "index")
+	}, "name", "addresses", "mtu", "mac", "index", "link")
 	if i.Name == "" {
 		y.fail(n, "an interface without a name")
 		return
@@ -213,6 +218,9 @@ func (y *yamlReader) iface(n *yaml.Node) {
 		}
 	}
 	m.Ifaces = append(m.Ifaces, i)
+	if link != nil {
+		y.link(i, link)
+	}
 }
 
 func validName(s string) bool {

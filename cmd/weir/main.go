@@ -33,6 +33,7 @@ type cli struct {
 	Test       testCmd       `cmd:"" help:"Run unit tests for a firewall."`
 	With       withCmd       `cmd:"" help:"Run a program whose iptables changes a machine directory."`
 	Diff       diffCmd       `cmd:"" help:"Show what two machines or rule sets decide differently."`
+	Run        runCmd        `cmd:"" help:"Carry real packets through a machine: a router, firewall and NAT."`
 	Snapshot   snapshotCmd   `cmd:"" help:"Write the running machine into a machine directory."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print completion code for a shell."`

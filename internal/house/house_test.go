@@ -35,7 +35,7 @@ var layers = map[string]int{
 	"engine":  8,
 	"machine": 9, "capture": 9, "scenario/line": 9,
 	"replay": 10, "lint": 10,
-	"scenario": 11, "scenario/unit": 11, "diff": 11,
+	"scenario": 11, "scenario/unit": 11, "diff": 11, "gateway": 11,
 	"cmd/weir": 12,
 }
 

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"weir/gateway"
+)
+
+type runCmd struct {
+	Machine string `arg:"" help:"Machine directory; each interface of its machine.yaml has a link."`
+	Queues  int    `help:"Queues of each device; 0 is one for each CPU." default:"0"`
+}
+
+func (runCmd) Help() string {
+	return `Carries real packets: weir is the router, the firewall and the NAT that the machine directory describes, until SIGTERM or Ctrl-C. Each interface of machine.yaml says where its packets are:
+
+  interfaces:
+    - {name: lan0, addresses: [192.0.2.1/24], link: tun}
+    - {name: wan0, addresses: [203.0.113.2/24], link: "tun:up0"}
+
+Nothing is forwarded before the rules are loaded; the devices are brought up after that. SIGHUP reads the directory again: rules, routes and addresses are swapped whole, between packets, or, if anything is wrong, stay as they are. Opening devices needs root or CAP_NET_ADMIN.`
+}
+
+// Run carries packets until a signal.
+func (c *runCmd) Run(e *env) error {
+	log := slog.New(slog.NewTextHandler(e.stderr, nil))
+	g, errs := gateway.New(c.Machine, gateway.Options{Logger: log, Queues: c.Queues})
+	if len(errs) > 0 {
+		return errorList(errs)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				for _, err := range g.Reload() {
+					log.Error("not reloaded", "error", plain(err))
+				}
+			}
+		}
+	}()
+	return g.Run(ctx)
+}

@@ -1,0 +1,191 @@
+package gateway
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"weir/engine"
+	"weir/packet"
+)
+
+// machineFiles writes a machine directory.
+func machineFiles(t testing.TB, files map[string]string) string {
+	t.Helper()
+	d := t.TempDir()
+	for n, text := range files {
+		writeFile(t, filepath.Join(d, n), text)
+	}
+	return d
+}
+
+func writeFile(t testing.TB, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const homeYAML = `interfaces:
+  - {name: lan0, addresses: [192.0.2.1/24, "2001:db8:1::1/64"], link: tun}
+  - {name: wan0, addresses: [203.0.113.2/24, "2001:db8:2::2/64"], link: tun}
+routes:
+  - {to: default, via: 203.0.113.1}
+`
+
+const homeRules = `*nat
+-A POSTROUTING -o wan0 -j MASQUERADE
+COMMIT
+*filter
+:FORWARD DROP
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i lan0 -j ACCEPT
+COMMIT
+`
+
+// udp4 is a UDP datagram.
+func udp4(src, dst string, text string) []byte {
+	s, d := netip.MustParseAddrPort(src), netip.MustParseAddrPort(dst)
+	b := make([]byte, 28, 28+len(text))
+	b[0], b[8], b[9] = 0x45, 64, packet.UDP
+	copy(b[12:], s.Addr().AsSlice())
+	copy(b[16:], d.Addr().AsSlice())
+	be := binary.BigEndian
+	be.PutUint16(b[20:], s.Port())
+	be.PutUint16(b[22:], d.Port())
+	b = append(b, text...)
+	be.PutUint16(b[2:], uint16(len(b)))
+	be.PutUint16(b[24:], uint16(len(b)-20))
+	be.PutUint16(b[10:], packet.IPv4HeaderChecksum(b[:20]))
+	p := packet.Packet{Data: b, Family: packet.IPv4}
+	p.Reparse()
+	p.FixL4Checksum()
+	return b
+}
+
+// ends is where a packet goes, as text.
+func ends(b []byte) string {
+	a, _ := netip.AddrFromSlice(b[12:16])
+	c, _ := netip.AddrFromSlice(b[16:20])
+	be := binary.BigEndian
+	return netip.AddrPortFrom(a, be.Uint16(b[20:])).String() + " > " + netip.AddrPortFrom(c, be.Uint16(b[22:])).String() + " " + string(b[28:])
+}
+
+// bench is a gateway with links in memory.
+type bench struct {
+	g        *Gateway
+	lan, wan *End
+}
+
+func newBench(t *testing.T, files map[string]string) *bench {
+	t.Helper()
+	b := &bench{}
+	var lan, wan *End
+	lan, b.lan = NewLink("lan0", "client", 1500, 16)
+	wan, b.wan = NewLink("wan0", "server", 1500, 16)
+	g, errs := New(machineFiles(t, files), Options{Devices: map[string]Device{"lan0": lan, "wan0": wan}})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	b.g = g
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func (b *bench) write(t *testing.T, e *End, data []byte) {
+	t.Helper()
+	if n, err := e.Write([]Packet{{Data: data}}); n != 1 {
+		t.Fatal(err)
+	}
+}
+
+// read waits for a packet.
+func (b *bench) read(t *testing.T, e *End) []byte {
+	t.Helper()
+	var one [1]Packet
+	if n, err := e.Read(one[:]); n != 1 {
+		t.Fatal(err)
+	}
+	return one[0].Data
+}
+
+func TestThroughLinksInMemory(t *testing.T) {
+	b := newBench(t, map[string]string{"machine.yaml": homeYAML, "rules.v4": homeRules})
+	b.write(t, b.lan, udp4("192.0.2.10:4000", "198.51.100.1:53", "ask"))
+	if got, want := ends(b.read(t, b.wan)), "203.0.113.2:4000 > 198.51.100.1:53 ask"; got != want {
+		t.Errorf("out: %s, want %s", got, want)
+	}
+	// What was not asked for is dropped; the answer behind it comes first.
+	b.write(t, b.wan, udp4("198.51.100.9:9", "192.0.2.10:4000", "unasked"))
+	b.write(t, b.wan, udp4("198.51.100.1:53", "203.0.113.2:4000", "answer"))
+	if got, want := ends(b.read(t, b.lan)), "198.51.100.1:53 > 192.0.2.10:4000 answer"; got != want {
+		t.Errorf("back: %s, want %s", got, want)
+	}
+	n := 0
+	b.g.Do(func(m *engine.Machine) { n = m.Conntrack().Len() })
+	st := b.g.Stats()
+	if n != 1 || st[0].RxPackets != 1 || st[0].TxPackets != 1 || st[1].RxPackets != 2 || st[1].TxPackets != 1 {
+		t.Errorf("%d connections, counters %+v", n, st)
+	}
+}
+
+func TestReloadSwapsWholeOrNotAtAll(t *testing.T) {
+	b := newBench(t, map[string]string{"machine.yaml": homeYAML, "rules.v4": homeRules})
+	rules := filepath.Join(b.g.Dir(), "rules.v4")
+	send := func(port string) {
+		b.write(t, b.lan, udp4("192.0.2.10:4000", "198.51.100.1:"+port, port))
+	}
+	send("1")
+	b.read(t, b.wan)
+
+	writeFile(t, rules, "*filter\n-A FORWARD -j NOSUCH\nCOMMIT\n")
+	if errs := b.g.Reload(); len(errs) != 1 {
+		t.Errorf("bad rules: %v", errs)
+	}
+	send("2")
+	if got, want := ends(b.read(t, b.wan)), "203.0.113.2:4000 > 198.51.100.1:2 2"; got != want {
+		t.Errorf("after a reload that failed: %s, want %s", got, want)
+	}
+
+	writeFile(t, rules, "*filter\n-A FORWARD -p udp -m udp --dport 3 -j DROP\nCOMMIT\n")
+	if errs := b.g.Reload(); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	send("3")
+	send("4")
+	if got, want := ends(b.read(t, b.wan)), "192.0.2.10:4000 > 198.51.100.1:4 4"; got != want {
+		t.Errorf("after a reload: %s, want %s", got, want)
+	}
+
+	writeFile(t, filepath.Join(b.g.Dir(), "machine.yaml"), homeYAML+"sysctl: {net.ipv4.ip_forward: 0}\n")
+	if errs := b.g.Reload(); len(errs) != 1 {
+		t.Errorf("what needs a restart: %v", errs)
+	}
+	writeFile(t, filepath.Join(b.g.Dir(), "machine.yaml"), homeYAML+"  - {to: 198.51.100.5/32, type: blackhole}\n")
+	if errs := b.g.Reload(); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	b.write(t, b.lan, udp4("192.0.2.10:4000", "198.51.100.5:5", "lost"))
+	send("6")
+	if got := ends(b.read(t, b.wan)); got[len(got)-1] != '6' {
+		t.Errorf("after new routes: %s", got)
+	}
+}
+
+func TestAnInterfaceNeedsALink(t *testing.T) {
+	d := machineFiles(t, map[string]string{"machine.yaml": "interfaces: [{name: lan0, addresses: [192.0.2.1/24]}]"})
+	if _, errs := New(d, Options{}); len(errs) != 1 {
+		t.Errorf("%v", errs)
+	}
+}

@@ -1,0 +1,16 @@
+package gateway
+
+import (
+	"fmt"
+
+	"weir/machine"
+)
+
+// open opens the device of a link; it stays down.
+func open(l machine.Link, queues int) (Device, error) {
+	switch l.Kind {
+	case machine.TUN:
+		return openTUN(l.Device, l.Iface.MTU, queues)
+	}
+	return nil, fmt.Errorf("interface %s: link %s is not supported here", l.Iface.Name, l.Kind)
+}

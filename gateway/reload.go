@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"weir/engine"
+	"weir/iface"
+	"weir/machine"
+	"weir/packet"
+	"weir/xtables"
+)
+
+// Reload reads the machine's directory again and swaps rules, routes and
+// addresses whole, between packets. If anything is wrong, or changed that a
+// running gateway cannot change, nothing changes at all and every reason is
+// returned. Connections stay, as after iptables-restore.
+func (g *Gateway) Reload() []error {
+	g.loading.Lock()
+	defer g.loading.Unlock()
+	m, errs := machine.Load(g.mach.Dir)
+	if len(errs) > 0 {
+		return errs
+	}
+	if errs := fixed(g.mach, m); len(errs) > 0 {
+		return errs
+	}
+	g.eng.Do(func() {
+		var sets []*xtables.Ruleset
+		for _, x := range []struct {
+			f packet.Family
+			t machine.File
+		}{{packet.IPv4, m.Rules4}, {packet.IPv6, m.Rules6}} {
+			rs, es := g.eng.ParseRules(x.f, engine.Text(x.t))
+			errs = append(errs, es...)
+			sets = append(sets, rs)
+		}
+		if len(errs) > 0 {
+			return
+		}
+		before := g.eng.Rules(packet.IPv4)
+		if errs = g.eng.SetRules(sets[0]); len(errs) > 0 {
+			return
+		}
+		if errs = g.eng.SetRules(sets[1]); len(errs) > 0 {
+			errs = append(errs, g.eng.SetRules(before)...)
+			return
+		}
+		if !sameNetwork(g.mach, m) {
+			g.eng.SetNetwork(m.Ifaces, m.Routes, g.clock())
+			for _, p := range g.ports {
+				p.iface.Store(g.eng.Ifaces().Name(p.name))
+			}
+		}
+	})
+	if len(errs) == 0 {
+		g.mach = m
+		g.log.Info("reloaded", "machine", m.Dir)
+	}
+	return errs
+}
+
+// fixed says what differs between two machines that cannot change while the
+// gateway runs.
+func fixed(a, b *machine.Machine) (errs []error) {
+	refuse := func(what string) {
+		errs = append(errs, fmt.Errorf("%s: %s: this changes only with a restart", b.Dir, what))
+	}
+	if !slices.EqualFunc(a.Ifaces, b.Ifaces, func(x, y *iface.Iface) bool {
+		return x.Index == y.Index && x.Name == y.Name && x.MTU == y.MTU && x.MAC == y.MAC
+	}) {
+		refuse("other interfaces")
+	}
+	if !slices.EqualFunc(a.Links, b.Links, func(x, y machine.Link) bool {
+		return x.Iface.Name == y.Iface.Name && x.Kind == y.Kind && x.Device == y.Device
+	}) || a.LocalTUN != b.LocalTUN {
+		refuse("other links")
+	}
+	if !maps.Equal(a.Sysctl, b.Sysctl) {
+		refuse("other sysctls")
+	}
+	if !slices.Equal(a.Listen, b.Listen) {
+		refuse("other sockets")
+	}
+	if !bytes.Equal(a.IPSets.Text, b.IPSets.Text) {
+		refuse("other sets in " + b.IPSets.Name)
+	}
+	if a.Complete4 != b.Complete4 || a.Complete6 != b.Complete6 {
+		refuse("routes with and without the table local")
+	}
+	return errs
+}
+
+// sameNetwork says that addresses and routes are the same.
+func sameNetwork(a, b *machine.Machine) bool {
+	return reflect.DeepEqual(a.Ifaces, b.Ifaces) && reflect.DeepEqual(a.Routes, b.Routes)
+}

@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// rawConn is the part of syscall.RawConn that queues use.
+type rawConn = syscall.RawConn
+
+// writev writes two pieces as one packet. A nil error is all of it.
+func writev(fd uintptr, head, data []byte) error {
+	if len(data) == 0 {
+		return unix.EINVAL
+	}
+	v := [2]unix.Iovec{{Base: &head[0]}, {Base: &data[0]}}
+	v[0].SetLen(len(head))
+	v[1].SetLen(len(data))
+	for {
+		_, _, e := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&v[0])), 2)
+		switch e {
+		case 0:
+			return nil
+		case unix.EINTR:
+		default:
+			return e
+		}
+	}
+}
+
+// linkUp gives a device its MTU and switches it on.
+func linkUp(name string, mtu int) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return fmt.Errorf("device %s: %w", name, err)
+	}
+	if mtu > 0 {
+		req.SetUint32(uint32(mtu))
+		if err := unix.IoctlIfreq(fd, unix.SIOCSIFMTU, req); err != nil {
+			return fmt.Errorf("device %s: MTU %d: %w", name, mtu, err)
+		}
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, req); err != nil {
+		return fmt.Errorf("device %s: flags: %w", name, err)
+	}
+	req.SetUint16(req.Uint16() | unix.IFF_UP)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req); err != nil {
+		return fmt.Errorf("device %s: up: %w", name, err)
+	}
+	return nil
+}
