@@ -126,6 +126,9 @@ func (r *Router) refuseTCP(p *passage) {
 		return
 	}
 	n := r.reset(t, q.dst, r.hopLimit(pk.Family, &res, four), q.tos, &opt)
+	if four && pk.Dst().IsZero() {
+		n.pkt.SetSrc(res.PrefSrc) // chosen behind the sum of the segment
+	}
 	n.pkt.Unsummed = !four
 	r.emitReset(t, n, &res, q.mark)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"weir/conntrack"
@@ -240,6 +241,9 @@ type steer struct {
 	// wanted are the ports and ids that the kernel chose for this packet's new
 	// connections, in order: of the destination, of the source.
 	wanted [2][]wanted
+	// ended are the answers' tuples of connections that the packet ended: a
+	// search may have evicted them.
+	ended []kernel.Tuple
 	// taken reports an answer's tuple that another connection of weir's has.
 	taken func(w *wanted) bool
 	// more asks for new connections of which no event told; nil when it was
@@ -267,7 +271,11 @@ type wanted struct {
 // follow takes the kernel's choices from the events of a packet.
 func (s *steer) follow(events []kernel.Event) {
 	s.wanted[0], s.wanted[1], s.blind = s.wanted[0][:0], s.wanted[1][:0], false
+	s.ended = s.ended[:0]
 	for _, e := range events {
+		if e.Type == kernel.EventDestroy {
+			s.ended = append(s.ended, e.Entry.Reply)
+		}
 		if e.Type == kernel.ExpectNew {
 			s.wanted[0] = append(s.wanted[0], wanted{port: e.Expect.Tuple.DstPort})
 			continue
@@ -328,7 +336,7 @@ func (s *steer) portOffset(lo, size uint32, source bool) uint32 {
 			continue
 		}
 		*side = append((*side)[:i:i], (*side)[i+1:]...)
-		if size < 16 && s.taken != nil && s.taken(&w) {
+		if size < 16 && s.taken != nil && s.taken(&w) && !slices.Contains(s.ended, w.answer) {
 			// None was free: this is where the search gave up.
 			return (at + 1) % size
 		}
