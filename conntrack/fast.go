@@ -22,8 +22,10 @@ type Probe struct {
 	L4     int
 	Family packet.Family
 	Proto  uint8
-	Dir    Dir   // of Conn, once it is there
-	Conn   *Conn // the connection that it seems to be of, nil for none
+	Dir    Dir // of Conn, once it is there
+	// Offload is set by who fills Data, before Read.
+	Offload packet.Offload
+	Conn    *Conn // the connection that it seems to be of, nil for none
 
 	hash   uint64
 	addrs  uint64 // IPv4: both, as four takes them
@@ -239,7 +241,7 @@ func (l *Lane) Judge(q *Probe, now int64) bool {
 		if n := int(binary.BigEndian.Uint16(b[4:])); n < 8 || n > len(b) {
 			return false
 		}
-		if tb.cfg.Checksum && b[6]|b[7] != 0 && !sumOK(q) {
+		if tb.cfg.Checksum && !q.Offload.Good() && b[6]|b[7] != 0 && !sumOK(q) {
 			return false
 		}
 		switch {
@@ -251,7 +253,7 @@ func (l *Lane) Judge(q *Probe, now int64) bool {
 			timeout = tb.timeout(c, 1, tb.cfg.UDPStreamTimeout)
 		}
 	} else {
-		if tb.cfg.Checksum && !sumOK(q) {
+		if tb.cfg.Checksum && !q.Offload.Good() && !sumOK(q) {
 			return false
 		}
 		var ok bool

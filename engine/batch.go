@@ -20,6 +20,8 @@ type Arrival struct {
 	In   *iface.Iface
 	Link packet.Link
 	Data []byte
+	// Offload is what the device left to do.
+	Offload packet.Offload
 }
 
 // ReceiveBatch is Receive for packets that are there together: what it does,
@@ -54,13 +56,13 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 			if todo>>i&1 != 0 {
 				q := &l.probes[i]
 				if w := l.short(y, q, a.In, now); w != nil {
-					s.out = append(s.out, Output{Dev: w.out, Data: q.Data})
+					s.out = append(s.out, w.output(q))
 					*r = Result{Verdict: Forwarded, Out: s.sent(), Logs: s.said(), CT: conntrack.Ref{Conn: q.Conn, Info: w.info}}
 					m.env.CT.Reap()
 					continue
 				}
 			}
-			*r = m.walk(a.In, a.Link, a.Data, now)
+			*r = m.walk(a, now)
 			if r.Steps != nil {
 				r.Steps = slices.Clone(r.Steps)
 			}
@@ -80,6 +82,7 @@ func (l *lane) prepare(y *paths, in []Arrival) (todo uint64) {
 	l.begin(y)
 	for i := range in {
 		a := &in[i]
+		l.probes[i].Offload = a.Offload
 		if direct(a.In, &a.Link) && l.ct.Read(&l.probes[i], a.Data) {
 			todo |= 1 << i
 		}

@@ -61,6 +61,11 @@ type Output struct {
 	// Data is the packet from the IP header on. It may be the very bytes
 	// that were received, rewritten in place; valid until the next call.
 	Data []byte
+	// Via is the next hop on the link of Dev, zero if that is the packet's
+	// destination.
+	Via packet.Addr
+	// Offload is what is left to the device; zero unless the packet came with it.
+	Offload packet.Offload
 }
 
 // Result is what became of one packet. Its slices are valid until the next
@@ -89,8 +94,8 @@ type sink struct {
 }
 
 // Transmit implements router.Sink.
-func (s *sink) Transmit(dev *iface.Iface, p *packet.Packet, _ *hook.Traversal) {
-	s.out = append(s.out, Output{Dev: dev, Data: p.Data})
+func (s *sink) Transmit(dev *iface.Iface, p *packet.Packet, t *hook.Traversal) {
+	s.out = append(s.out, Output{Dev: dev, Data: p.Data, Via: t.Route.Gateway, Offload: p.Offload})
 }
 
 // Log implements hook.Logger.
@@ -112,21 +117,23 @@ func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now in
 		y, l := &m.memory.paths, &m.lane
 		q := &l.probes[0]
 		l.begin(y)
+		q.Offload = packet.Offload{}
 		if l.ct.Read(q, data) {
 			l.ct.Guess(q)
 			if w := l.short(y, q, in, now); w != nil {
-				m.sink.out = append(m.sink.out, Output{Dev: w.out, Data: q.Data})
+				m.sink.out = append(m.sink.out, w.output(q))
 				m.env.CT.Reap()
 				return Result{Verdict: Forwarded, Out: m.sink.sent(), Logs: m.sink.said(), CT: conntrack.Ref{Conn: q.Conn, Info: w.info}}
 			}
 		}
 	}
-	return m.walk(in, link, data, now)
+	return m.walk(&Arrival{In: in, Link: link, Data: data}, now)
 }
 
 // walk carries a packet that cannot go the short way.
-func (m *Machine) walk(in *iface.Iface, link packet.Link, data []byte, now int64) Result {
-	if !m.start(data, link, now) || in == nil {
+func (m *Machine) walk(a *Arrival, now int64) Result {
+	in := a.In
+	if !m.start(a.Data, a.Link, now) || in == nil || !m.pkt.SetOffload(a.Offload) {
 		return m.refuse(hook.ReasonMalformed)
 	}
 	m.t.In = in

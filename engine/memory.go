@@ -45,6 +45,7 @@ type pathKey struct {
 	status  conntrack.Status
 	mark    uint32
 	tos     uint8
+	via     packet.Addr // next hop, zero if it is the destination
 	info    conntrack.Info
 	nat     bool // there is a nat table
 }
@@ -97,7 +98,7 @@ func (m *Machine) recall() bool {
 		return false
 	}
 	w := &y.paths.list[i]
-	if w.in != t.In || w.status != c.Status || w.mark != c.Mark || w.tos != p.TOS() || len(p.Data) > w.mtu {
+	if w.in != t.In || w.status != c.Status || w.mark != c.Mark || w.tos != p.TOS() || p.Wire() > w.mtu {
 		t.Memo = y.memo.Reset()
 		return false
 	}
@@ -115,7 +116,7 @@ func (m *Machine) recall() bool {
 		nat.Packet(t, nat.Destination)
 	}
 	p.SetTTL(p.TTL() - 1)
-	t.Out = w.out
+	t.Out, t.Route.Gateway = w.out, w.via
 	if w.translated {
 		nat.Packet(t, nat.Source)
 	}
@@ -137,7 +138,7 @@ func (m *Machine) learn() {
 	if info != conntrack.InfoEstablished && info != conntrack.InfoEstablishedReply {
 		return
 	}
-	k := pathKey{in: t.In, out: t.Out, mtu: t.Route.MTU, status: c.Status, mark: c.Mark, tos: p.TOS(), info: info, nat: m.of(t).nat != nil}
+	k := pathKey{in: t.In, out: t.Out, via: t.Route.Gateway, mtu: t.Route.MTU, status: c.Status, mark: c.Mark, tos: p.TOS(), info: info, nat: m.of(t).nat != nil}
 	k.steps = hashSteps(t.Memo.Steps)
 	n, known := y.index[k]
 	if !known {

@@ -39,7 +39,7 @@ func (l *lane) short(y *paths, q *conntrack.Probe, in *iface.Iface, now int64) *
 		return nil
 	}
 	w := y.of(q.Conn, q.Dir)
-	if w == nil || w.in != in || w.status != q.Conn.Status || w.mark != q.Conn.Mark || len(q.Data) > w.mtu ||
+	if w == nil || w.in != in || w.status != q.Conn.Status || w.mark != q.Conn.Mark || q.Offload.Wire(q.Data, q.L4, q.Proto) > w.mtu ||
 		w.tos != tosOf(q) || !l.ct.Judge(q, now) {
 		l.ct.Done(q)
 		return nil
@@ -50,6 +50,11 @@ func (l *lane) short(y *paths, q *conntrack.Probe, in *iface.Iface, now int64) *
 	nat.Rewrite(q, w.translated)
 	l.ct.Done(q)
 	return w
+}
+
+// output is how a packet leaves by the path.
+func (w *path) output(q *conntrack.Probe) Output {
+	return Output{Dev: w.out, Data: q.Data, Via: w.via, Offload: q.Offload}
 }
 
 // of is the path of a connection's direction, nil if it has none.

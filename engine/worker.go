@@ -132,7 +132,7 @@ func (w *Worker) ReceiveBatch(in []Arrival, now int64, results []Result) []Resul
 			if todo>>i&1 != 0 && y != nil {
 				q := &w.lane.probes[i]
 				if p := w.lane.short(y, q, a.In, now); p != nil {
-					w.out = append(w.out, Output{Dev: p.out, Data: q.Data})
+					w.out = append(w.out, p.output(q))
 					last := len(w.out)
 					results[i] = Result{Verdict: Forwarded, Out: w.out[last-1 : last : last], CT: conntrack.Ref{Conn: q.Conn, Info: p.info}}
 					continue
@@ -177,7 +177,7 @@ func (w *Worker) walk(a *Arrival, now int64) (r Result) {
 	m.workers.mu.Lock()
 	defer m.workers.mu.Unlock()
 	m.begin(now)
-	r = m.walk(a.In, a.Link, a.Data, now)
+	r = m.walk(a, now)
 	w.keep(&r, a.Data)
 	if m.ready {
 		m.env.CT.Reap()

@@ -19,6 +19,9 @@ type Packet struct {
 	// Via is the next hop on the device's link; zero is the packet's
 	// destination. Only of packets that are written.
 	Via packet.Addr
+	// Offload is what the device left to do, or has to do. Only devices that
+	// say so (Offloads) are given packets with a Size or Partial.
+	Offload packet.Offload
 }
 
 // Device is where the packets of one interface come from and go to.
@@ -27,6 +30,9 @@ type Device interface {
 	Name() string
 	// MTU is the longest IP packet in bytes.
 	MTU() int
+	// Offloads says that the device takes packets of several segments and
+	// fills in checksums.
+	Offloads() bool
 	// Up lets packets pass. It is called once, after the machine's rules are
 	// there.
 	Up() error

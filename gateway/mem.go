@@ -45,6 +45,9 @@ func (e *End) Name() string { return e.name }
 // MTU implements Device.
 func (e *End) MTU() int { return e.mtu }
 
+// Offloads implements Device.
+func (e *End) Offloads() bool { return false }
+
 // Up implements Device.
 func (e *End) Up() error { return nil }
 

@@ -24,7 +24,8 @@ type port struct {
 	stopped bool
 	workers []*worker
 	// queues is those of dev, for who sends.
-	queues atomic.Pointer[[]Queue]
+	queues   atomic.Pointer[[]Queue]
+	offloads atomic.Bool
 
 	stats counters
 }
@@ -42,6 +43,7 @@ func (p *port) attach() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dev = dev
+	p.offloads.Store(dev.Offloads())
 	p.queues.Store(&list)
 	return nil
 }
@@ -133,8 +135,11 @@ func (p *port) close() error {
 }
 
 // send writes packets by one of the queues and counts them.
-func (p *port) send(queue int, batch []Packet) {
+func (p *port) send(queue int, batch []Packet, split *splitter) {
 	n := 0
+	if !p.offloads.Load() {
+		batch = split.plain(batch)
+	}
 	if list := p.queues.Load(); list != nil {
 		n, _ = (*list)[queue%len(*list)].Write(batch)
 	}
@@ -186,7 +191,7 @@ func (w *worker) carry(batch []Packet) {
 	w.in = w.in[:0]
 	for i := range batch {
 		b := &batch[i]
-		w.in = append(w.in, engine.Arrival{In: in, Link: b.Link, Data: b.Data})
+		w.in = append(w.in, engine.Arrival{In: in, Link: b.Link, Data: b.Data, Offload: b.Offload})
 	}
 	p.stats.rx.add(uint64(len(batch)), bytesOf(batch))
 	w.results = w.eng.ReceiveBatch(w.in, p.g.clock(), w.results)
@@ -204,6 +209,8 @@ type sender struct {
 	// last is the port of dev, since most packets go the way of the one before.
 	dev  *iface.Iface
 	last *outgoing
+
+	split splitter
 }
 
 // outgoing is what leaves by one port.
@@ -227,7 +234,7 @@ func (s *sender) queue(list []engine.Output) {
 			s.dev, s.last = o.Dev, s.of(o.Dev)
 		}
 		if s.last != nil {
-			s.last.batch = append(s.last.batch, Packet{Data: o.Data})
+			s.last.batch = append(s.last.batch, Packet{Data: o.Data, Via: o.Via, Offload: o.Offload})
 		}
 	}
 }
@@ -245,7 +252,7 @@ func (s *sender) of(dev *iface.Iface) *outgoing {
 func (s *sender) flush() {
 	for i := range s.out {
 		if o := &s.out[i]; len(o.batch) > 0 {
-			o.p.send(s.index, o.batch)
+			o.p.send(s.index, o.batch, &s.split)
 			o.batch = o.batch[:0]
 		}
 	}

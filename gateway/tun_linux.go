@@ -30,8 +30,12 @@ const (
 	tunBytes = 256 << 10
 )
 
-// vnetLen is the size of struct virtio_net_hdr.
-const vnetLen = 10
+// tunOffloads is what the kernel may leave to the reader of a TUN device: TUN_F_CSUM,
+// TSO4, TSO6, TSO_ECN. Segments of UDP (USO4, USO6) are asked for if it has them.
+const (
+	tunOffloads = 1 | 2 | 4 | 8
+	tunUDP      = 0x20 | 0x40
+)
 
 // maxPacket is the longest IP packet.
 const maxPacket = 65535
@@ -68,8 +72,8 @@ func openTUNQueue(name string, first bool) (*tunQueue, error) {
 			err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
 		}
 	}
-	if err == nil {
-		err = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, 0)
+	if err == nil && unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tunOffloads|tunUDP) != nil {
+		err = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tunOffloads)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -86,6 +90,8 @@ func openTUNQueue(name string, first bool) (*tunQueue, error) {
 
 func (t *tun) Name() string { return t.name }
 func (t *tun) MTU() int     { return t.mtu }
+
+func (t *tun) Offloads() bool { return true }
 
 func (t *tun) Up() error { return linkUp(t.name, t.mtu) }
 
@@ -133,7 +139,12 @@ func (q *tunQueue) Read(batch []Packet) (n int, err error) {
 			if k <= vnetLen {
 				continue
 			}
-			batch[n] = Packet{Data: q.bufs[n][vnetLen:k]}
+			head, data := q.bufs[n][:vnetLen], q.bufs[n][vnetLen:k]
+			o, ok := readVnet(head, data)
+			if !ok {
+				data = data[:0] // the engine counts it as malformed
+			}
+			batch[n] = Packet{Data: data, Offload: o}
 			total += k
 			n++
 		}
@@ -153,6 +164,7 @@ func (q *tunQueue) Write(batch []Packet) (n int, err error) {
 	var head [vnetLen]byte
 	perr := q.raw.Write(func(fd uintptr) bool {
 		for i := range batch {
+			putVnet(head[:], &batch[i])
 			e := writev(fd, head[:], batch[i].Data)
 			switch e {
 			case nil:

@@ -128,10 +128,10 @@ func checksumOffset(proto uint8) int {
 // L4ChecksumOK verifies the checksum of layer 4. A UDP checksum of zero is
 // good. Protocols without a checksum, and headers too short to have one, are
 // good; lengths are for others to judge. Fragments cannot be verified and are
-// good too. A UDP datagram is verified over all that the IP packet holds, also
+// good too, and so are those of which a device answers for it. A UDP datagram is verified over all that the IP packet holds, also
 // behind the length that UDP states (Linux: net/netfilter/utils.c nf_checksum).
 func (p *Packet) L4ChecksumOK() bool {
-	if p.L4 < 0 {
+	if p.L4 < 0 || p.Offload.Good() {
 		return true
 	}
 	b := p.Data[p.L4:]

@@ -81,6 +81,9 @@ type Packet struct {
 	// into the packet sees the pseudo header's sum. Data has the final one all
 	// the same (Linux: CHECKSUM_PARTIAL).
 	Unsummed bool
+	// Offload is what a device has to do yet. Where it is Partial, the checksum
+	// of layer 4 in Data means nothing.
+	Offload Offload
 }
 
 // Geometry remembers the cut of a reassembled packet, so that it can leave as

@@ -98,7 +98,7 @@ func (r *Router) mtu(t *hook.Traversal, forwarding bool) int {
 // tooBig reports a packet that does not fit and may not be cut. Linux:
 // ip_exceeds_mtu, ip6_pkt_too_big.
 func tooBig(p *packet.Packet, mtu int) bool {
-	if len(p.Data) <= mtu {
+	if p.Wire() <= mtu {
 		return false
 	}
 	if p.Family == packet.IPv4 && !p.DF() {

@@ -15,7 +15,7 @@ func (r *Router) finish(p *passage) Fate {
 	mtu := r.mtu(t, false)
 	g := pk.Reassembled
 	four := pk.Family == packet.IPv4
-	if len(pk.Data) <= mtu && (g == nil || g.MaxSize == 0 || !four && len(pk.Data) <= g.MaxSize) {
+	if pk.Wire() <= mtu && (g == nil || g.MaxSize == 0 || !four && len(pk.Data) <= g.MaxSize) {
 		return r.transmit(p, pk)
 	}
 	// Who may not cut: IPv4 with "don't fragment", IPv6 that arrived whole;
@@ -36,7 +36,25 @@ func (r *Router) finish(p *passage) Fate {
 			mtu = max(mtu, 1280)
 		}
 	}
+	if pk.Offload.Size > 0 {
+		return r.cutSegments(p, mtu)
+	}
 	return r.cut(p, mtu)
+}
+
+// cutSegments cuts each segment of a packet that is several. Linux:
+// ip_finish_output_gso.
+func (r *Router) cutSegments(p *passage, mtu int) (f Fate) {
+	whole := p.t.Pkt
+	one := packet.Packet{Family: whole.Family, Link: whole.Link}
+	p.t.Pkt = &one
+	for i := range whole.Segments() {
+		one.Data = whole.Segment(i, r.alloc(whole.Wire()))
+		one.Reparse()
+		f = r.cut(p, mtu)
+	}
+	p.t.Pkt = whole
+	return f
 }
 
 // cut sends a packet as fragments of at most mtu bytes: at the boundaries at
@@ -45,6 +63,7 @@ func (r *Router) finish(p *passage) Fate {
 // Linux: ip_do_fragment, ip6_fragment.
 func (r *Router) cut(p *passage, mtu int) Fate {
 	pk := p.t.Pkt
+	pk.Complete()
 	c := cutter{r: r, p: p, four: pk.Family == packet.IPv4}
 	c.head = pk.HeaderLen()
 	if !c.four {

@@ -38,6 +38,7 @@ const protoPIM = 103
 // named is the offset of the field that names the protocol (IPv6).
 func (r *Router) take(p *passage, proto uint8, off, named int) {
 	pk := p.t.Pkt
+	pk.Complete()
 	four := pk.Family == packet.IPv4
 	m := pk.Data[off:]
 	switch {

@@ -90,7 +90,7 @@ func (m *rejectTarget) Do(t *hook.Traversal) xtables.Code {
 		t.Env.Emit.TCPReset(t)
 		return xtables.Drop
 	}
-	if !p.Summed && !answerable(p) {
+	if !p.Summed && !p.Offload.Good() && !answerable(p) {
 		return xtables.Drop
 	}
 	typ := uint8(3)
