@@ -27,7 +27,7 @@ type tunQueue struct {
 // that what is read is still in the cache when it is sent.
 const (
 	tunBatch = 64
-	tunBytes = 256 << 10
+	tunBytes = 64 << 10
 )
 
 // tunOffloads is what the kernel may leave to the reader of a TUN device: TUN_F_CSUM,
