@@ -66,6 +66,8 @@ type Event struct {
 	// of the connection that expected it, if Conn.Master is not 0.
 	Helper string
 	Master Tuple
+	// Labels is what Table.Labels says.
+	Labels [NumLabels / 64]uint64
 }
 
 // OnEvent sets the listener; nil for none. Connections that were created while
@@ -133,7 +135,7 @@ func (tb *Table) send(c *Conn, kind EventKind, m EventMask, now, stop int64) {
 	if ct := tb.Counters(c); ct != nil {
 		e.Counters, e.HasCounters = *ct, true
 	}
-	e.Start = tb.Started(c)
+	e.Start, e.Labels = tb.Started(c), tb.Labels(c)
 	if c.ext != 0 {
 		e.Helper = tb.HelperName(tb.Helper(c))
 	}

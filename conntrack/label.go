@@ -11,6 +11,15 @@ func (s *slab) HasLabel(c *Conn, bit uint8) bool {
 	return s.labels[c.index/chunkConns][c.index%chunkConns][bit/64]&(1<<(bit%64)) != 0
 }
 
+// Labels is the labels of a connection, a bit each, the first in the lowest bit
+// of the first word.
+func (s *slab) Labels(c *Conn) (l [NumLabels / 64]uint64) {
+	if c.flags&labelled != 0 {
+		l = s.labels[c.index/chunkConns][c.index%chunkConns]
+	}
+	return l
+}
+
 // SetLabel sets a label below NumLabels. The first label of a connection makes
 // room for those of its neighbours; connections without any cost nothing.
 func (tb *Table) SetLabel(c *Conn, bit uint8) {

@@ -8,35 +8,23 @@ import (
 	"weir/packet"
 )
 
-// Options are the output options of conntrack -o.
-type Options uint8
-
-// The options.
-const (
-	Extended   Options = 1 << iota // layer 3 in front
-	ID                             // id=N at the end
-	Timestamp                      // events: time in front
-	KTimestamp                     // [start=…] and [stop=…]
-)
-
 const second = int64(time.Second)
 
 // AppendEntry adds a connection as conntrack -L lists it at time now, ns since
 // the Unix epoch.
 func AppendEntry(b []byte, tb *conntrack.Table, c *conntrack.Conn, now int64, o Options) []byte {
-	e := entry{c: c, left: c.Expires(now), hasLeft: true, state: true, mark: true, use: 1 + tb.Children(c),
-		helper:   tb.HelperName(tb.Helper(c)),
-		counters: tb.Counters(c), start: tb.Started(c), now: now}
-	return e.append(b, o)
+	return (&Printer{Options: o}).Entry(b, tb, c, now)
 }
 
 // entry is what one line shows.
 type entry struct {
 	c           *conntrack.Conn
 	counters    *[2]conntrack.Counter // nil: none shown
-	left        int64                 // ns
-	start, stop int64                 // ns since the epoch, 0: not shown
-	now         int64                 // in place of stop while the connection lives
+	labels      [2]uint64
+	left        int64               // ns
+	start, stop int64               // ns since the epoch, 0: not shown
+	now         int64               // in place of stop while the connection lives
+	kind        conntrack.EventKind // 0: no event
 	hasLeft     bool
 	state       bool   // the tracker's state is shown
 	mark        bool   // the mark is shown though it is 0
@@ -44,7 +32,15 @@ type entry struct {
 	helper      string // empty: not shown
 }
 
-func (e *entry) append(b []byte, o Options) []byte {
+// listed is a connection as a table shows it.
+func listed(tb *conntrack.Table, c *conntrack.Conn, now int64) entry {
+	return entry{c: c, left: c.Expires(now), hasLeft: true, state: true, mark: true, use: 1 + tb.Children(c),
+		helper: tb.HelperName(tb.Helper(c)), labels: tb.Labels(c),
+		counters: tb.Counters(c), start: tb.Started(c), now: now}
+}
+
+func (e *entry) append(b []byte, p *Printer) []byte {
+	o := p.Options
 	c := e.c
 	t := &c.Tuple[conntrack.Original]
 	if o&Extended != 0 {
@@ -89,6 +85,12 @@ func (e *entry) append(b []byte, o Options) []byte {
 	}
 	if o&ID != 0 {
 		b = appendNum(b, "id=", c.Seq)
+	}
+	if names := p.labels(e.labels); len(names) > 0 && o&Labels != 0 {
+		b = append(b, "labels="...)
+		for _, n := range names {
+			b = append(append(b, n...), ',')
+		}
 	}
 	return b[:len(b)-1]
 }

@@ -9,34 +9,50 @@ import (
 // AppendExpect adds an expectation as conntrack -L expect lists it at time now,
 // ns since the Unix epoch.
 func AppendExpect(b []byte, tb *conntrack.Table, e *conntrack.Expect, now int64) []byte {
-	master := tb.ByID(e.Master)
-	return appendExpect(b, e, &master.Tuple[conntrack.Original], tb.HelperName(e.Helper), e.Left(now))
+	return (&Printer{}).Expect(b, tb, e, now)
 }
 
 // AppendExpectEvent adds an event of an expectation as conntrack -E expect
 // prints it.
 func AppendExpectEvent(b []byte, e *conntrack.ExpectEvent, o Options) []byte {
-	b = appendEventHead(b, e.Time, e.Kind, o)
-	return appendExpect(b, &e.Expect, &e.Master, e.Helper, e.Left)
+	return (&Printer{Options: o}).ExpectEvent(b, e)
 }
 
-// appendExpect writes what all of them share.
-func appendExpect(b []byte, e *conntrack.Expect, master *conntrack.Tuple, helper string, left int64) []byte {
-	t := &e.Tuple
-	b = appendNum(b, "", uint64(left/second))
+// ahead is an expectation as a line shows it.
+type ahead struct {
+	*conntrack.Expect
+	master *conntrack.Tuple // nil: it is gone
+	left   int64            // ns
+	now    int64
+	helper string
+	kind   conntrack.EventKind // 0: no event
+}
+
+// mask is the mask as a tuple. The destination counts whole.
+func (x *ahead) mask() conntrack.Tuple {
+	t := &x.Tuple
+	m := conntrack.Tuple{Src: x.SrcMask, SrcL4: x.SrcL4Mask, DstL4: 0xffff, Proto: t.Proto, L3: t.L3}
+	for i := range t.L3.Len() {
+		m.Dst[i] = 0xff
+	}
+	return m
+}
+
+func (x *ahead) append(b []byte) []byte {
+	t := &x.Tuple
+	b = appendNum(b, "", uint64(x.left/second))
 	b = appendNum(b, "proto=", uint64(t.Proto))
 	b = appendTuple(b, t)
-	mask := conntrack.Tuple{Src: e.SrcMask, SrcL4: e.SrcL4Mask, DstL4: 0xffff, Proto: t.Proto, L3: t.L3}
-	for i := range t.L3.Len() {
-		mask.Dst[i] = 0xff
-	}
+	mask := x.mask()
 	b = appendNamed(b, "mask-", &mask)
-	b = appendNamed(b, "master-", master)
-	if flags := appendFlags(nil, e.Flags); len(flags) > 0 {
+	if x.master != nil {
+		b = appendNamed(b, "master-", x.master)
+	}
+	if flags := appendFlags(nil, x.Flags); len(flags) > 0 {
 		b = append(append(b, flags...), ' ')
 	}
-	b = appendNum(b, "class=", uint64(e.Class))
-	return append(append(b, "helper="...), helper...)
+	b = appendNum(b, "class=", uint64(x.Class))
+	return append(append(b, "helper="...), x.helper...)
 }
 
 // appendNamed is appendTuple with a word before the names of the addresses.

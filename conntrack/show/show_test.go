@@ -2,6 +2,7 @@ package show_test
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
@@ -256,5 +257,35 @@ func TestStats(t *testing.T) {
 	}
 	if len(strings.Fields(show.ProcStatsHeader)) != len(strings.Fields(want)) {
 		t.Error("header and values differ in number")
+	}
+}
+
+func TestJSON(t *testing.T) {
+	m := newMachine(t, nil)
+	m.traffic()
+	var conns []*conntrack.Conn
+	m.tb.Each(m.now, func(c *conntrack.Conn) bool { conns = append(conns, c); return true })
+	m.tb.SetLabel(conns[0], 1)
+	m.tb.SetLabel(conns[0], 7)
+	names := show.ParseLabels([]byte("1 one\n# 7 seven\n"))
+	for _, x := range []struct {
+		name string
+		o    show.Options
+		c    *conntrack.Conn
+		want string
+	}{
+		{"an object for each direction", show.JSON, conns[0], `{"id":1,"l3proto":"ipv4","l3num":2,"proto":"tcp","protonum":6,"timeout":432000,"state":"ESTABLISHED","status":["SEEN_REPLY","ASSURED","CONFIRMED"],"original":{"src":"192.0.2.1","dst":"198.51.100.7","sport":1000,"dport":80,"packets":3,"bytes":130},"reply":{"src":"198.51.100.7","dst":"192.0.2.1","sport":80,"dport":1000,"packets":2,"bytes":80},"unreplied":false,"assured":true,"mark":0,"labels":["one","7"],"start":1767225600250000000,"delta_time":0,"use":1}`},
+		{"one object", show.Flat, conns[2], `{"id":3,"l3proto":"ipv4","l3num":2,"proto":"icmp","protonum":1,"timeout":30,"status":["SEEN_REPLY","CONFIRMED"],"src":"192.0.2.1","dst":"198.51.100.7","type":8,"code":0,"icmp_id":77,"packets":1,"bytes":31,"reply_src":"198.51.100.7","reply_dst":"192.0.2.1","reply_type":0,"reply_code":0,"reply_icmp_id":77,"reply_packets":1,"reply_bytes":31,"unreplied":false,"assured":false,"mark":0,"start":1767225600250000000,"delta_time":0,"use":1}`},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			got := (&show.Printer{Options: x.o, Names: names}).Entry(nil, m.tb, x.c, m.now)
+			if string(got) != x.want {
+				t.Errorf("got  %s\nwant %s", got, x.want)
+			}
+			var any map[string]any
+			if err := json.Unmarshal(got, &any); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -80,6 +80,45 @@ func (n *namespace) run(stdin, name string, args ...string) (string, error) {
 	return out, err
 }
 
+// program runs a program in the namespace. A status other than 0 is no error.
+func (n *namespace) program(stdin, name string, args ...string) (stdout, stderr string, status int, err error) {
+	err = n.do(func() error {
+		cmd := exec.Command(name, args...)
+		cmd.Stdin = strings.NewReader(stdin)
+		var o, e bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &o, &e
+		err := cmd.Run()
+		stdout, stderr = o.String(), e.String()
+		var x *exec.ExitError
+		if errors.As(err, &x) {
+			status, err = x.ExitCode(), nil
+		}
+		return err
+	})
+	return stdout, stderr, status, err
+}
+
+// start starts a program in the namespace and leaves it running.
+func (n *namespace) start(name string, args ...string) (stop func() (string, error), err error) {
+	var cmd *exec.Cmd
+	var out bytes.Buffer
+	err = n.do(func() error {
+		cmd = exec.Command(name, args...)
+		cmd.Stdout = &out
+		return cmd.Start()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() (string, error) {
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			return "", err
+		}
+		err := cmd.Wait()
+		return out.String(), err
+	}, nil
+}
+
 // sysctlPath is the file of a key. A dot inside an interface name is a slash
 // in sysctl's notation.
 func sysctlPath(key string) string {

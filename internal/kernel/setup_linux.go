@@ -278,6 +278,17 @@ func (k *Kernel) Conntrack(args ...string) (string, error) {
 	return k.ns.run("", "conntrack", args...)
 }
 
+// Program runs a program and returns what it wrote and its exit status.
+func (k *Kernel) Program(stdin, name string, args ...string) (stdout, stderr string, status int, err error) {
+	return k.ns.program(stdin, name, args...)
+}
+
+// Start starts a program that goes on by itself; stop interrupts it and returns
+// what it wrote to its standard output.
+func (k *Kernel) Start(name string, args ...string) (stop func() (string, error), err error) {
+	return k.ns.start(name, args...)
+}
+
 // Ipset runs ipset(8) with the text on its standard input.
 func (k *Kernel) Ipset(stdin string, args ...string) (string, error) {
 	return k.ns.run(stdin, "ipset", args...)

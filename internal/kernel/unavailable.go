@@ -33,6 +33,14 @@ func (*Kernel) RemoveAddress(string, netip.Prefix) error { return ErrUnavailable
 // RemoveRoute returns ErrUnavailable.
 func (*Kernel) RemoveRoute(Route) error { return ErrUnavailable }
 
+// Program returns ErrUnavailable.
+func (*Kernel) Program(string, string, ...string) (string, string, int, error) {
+	return "", "", 0, ErrUnavailable
+}
+
+// Start returns ErrUnavailable.
+func (*Kernel) Start(string, ...string) (func() (string, error), error) { return nil, ErrUnavailable }
+
 // Expects returns ErrUnavailable.
 func (*Kernel) Expects() ([]Expect, error) { return nil, ErrUnavailable }
 
