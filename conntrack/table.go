@@ -240,6 +240,33 @@ func (tb *Table) each(now int64, f func(*Conn) bool) {
 	}
 }
 
+// Page calls f with the confirmed connections that stand in up to n slots behind
+// the slot after, 0 for the first, in no order; expired ones and the
+// duplicates of clashes are left out. It returns where the next page begins, 0
+// behind the last one. Between pages packets may come: a connection that is
+// there throughout is in one page. A long table is read so without keeping
+// packets waiting.
+func (tb *Table) Page(after uint32, n int, now int64, f func(*Conn)) (next uint32) {
+	slot := after + 1
+	for ; slot < tb.used && n > 0; n-- {
+		c := tb.conn(slot)
+		slot++
+		if c.flags&live == 0 || c.Status&(Confirmed|Dying) != Confirmed || c.Status&NATClash != 0 {
+			continue
+		}
+		before := len(tb.held)
+		tb.hold(c)
+		if !c.expired(now) {
+			f(c)
+		}
+		tb.letGo(before)
+	}
+	if slot >= tb.used {
+		return 0
+	}
+	return slot - 1
+}
+
 // Delete kills the confirmed connections for which match is true, duplicates
 // of clashes too, and returns how many (conntrack -D).
 func (tb *Table) Delete(now int64, match func(*Conn) bool) (n int) {

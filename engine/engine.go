@@ -34,9 +34,10 @@ type Machine struct {
 	pkt   packet.Packet
 	drops [hook.NumReasons]uint64
 	rec   trace.Recorder
-	// tracing: the next packets are recorded.
-	tracing bool
-	ready   bool
+	// tracing: the next packets are recorded; watching: this one is.
+	tracing, watching bool
+	watcher           Watcher
+	ready             bool
 	// unclocked: the timeouts of the sets' members begin with the first packet.
 	unclocked bool
 	// interpret: rules are walked one by one.
@@ -133,6 +134,9 @@ func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now in
 // walk carries a packet that cannot go the short way.
 func (m *Machine) walk(a *Arrival, now int64) Result {
 	in := a.In
+	if m.watcher != nil {
+		m.watching = m.watcher.Want(in, a.Data, now)
+	}
 	if !m.start(a.Data, a.Link, now) || in == nil || !m.pkt.SetOffload(a.Offload) {
 		return m.refuse(hook.ReasonMalformed)
 	}
@@ -151,6 +155,9 @@ func (m *Machine) walk(a *Arrival, now int64) Result {
 // owner is what -m owner sees, nil if unknown.
 func (m *Machine) Send(data []byte, owner *hook.Owner, now int64) Result {
 	m.begin(now)
+	if m.watcher != nil {
+		m.watching = m.watcher.Want(nil, data, now)
+	}
 	if !m.start(data, packet.Link{}, now) {
 		return m.refuse(hook.ReasonMalformed)
 	}
@@ -177,7 +184,7 @@ func (m *Machine) start(data []byte, link packet.Link, now int64) bool {
 		m.unclocked = false
 		m.shared.Sets.Shift(now)
 	}
-	if m.tracing {
+	if m.tracing || m.watching {
 		m.rec.Reset()
 		m.t.Trace = &m.rec
 	}
@@ -207,7 +214,9 @@ func (m *Machine) tick(now int64) {
 
 func (m *Machine) refuse(r hook.Reason) Result {
 	m.drops[r]++
-	return Result{Verdict: Dropped, Reason: r, Steps: m.rec.Steps}
+	res := Result{Verdict: Dropped, Reason: r, Steps: m.rec.Steps}
+	m.saw(&res)
+	return res
 }
 
 // done reports a packet that took a remembered path.
@@ -219,7 +228,7 @@ func (m *Machine) done() Result {
 // finish counts, frees what the packet held and reports.
 func (m *Machine) finish(f router.Fate) Result {
 	res := Result{Out: m.sink.sent(), Logs: m.sink.said(), CT: m.t.CT}
-	if m.tracing {
+	if m.tracing || m.watching {
 		res.Steps = m.rec.Steps
 	}
 	switch f {
@@ -236,6 +245,7 @@ func (m *Machine) finish(f router.Fate) Result {
 		res.Reason = m.t.Why
 		m.drops[m.t.Why]++
 	}
+	m.saw(&res)
 	m.env.CT.Release(m.t.CT)
 	m.env.CT.Reap()
 	return res

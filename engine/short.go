@@ -30,7 +30,7 @@ func (l *lane) begin(y *paths) {
 
 // open reports that packets may go the short way at all. It does not look at
 // what a rule set decides: a path holds for one only.
-func (m *Machine) open() bool { return m.memory.on && !m.tracing && m.ready }
+func (m *Machine) open() bool { return m.memory.on && !m.tracing && m.watcher == nil && m.ready }
 
 // short carries a packet that was read and whose connection was guessed, and
 // returns its path, or does nothing at all.

@@ -10,6 +10,7 @@ import (
 	"weir/machine"
 	"weir/replay"
 	"weir/scenario/line"
+	"weir/trace/filter"
 	"weir/trace/render"
 )
 
@@ -58,11 +59,11 @@ func (c *traceCmd) Run(e *env) error {
 	case c.Workers < 1:
 		return usagef("--workers: %d is not a number of cores", c.Workers)
 	}
-	var only test
+	var only *filter.Filter
 	if c.Only != "" {
 		var err error
-		if only, err = parseOnly(c.Only); err != nil {
-			return err
+		if only, err = filter.Parse(c.Only); err != nil {
+			return usagef("--only: %v", err)
 		}
 	}
 	lines, err := c.lines()
@@ -111,7 +112,7 @@ func (c *traceCmd) Run(e *env) error {
 			text.Start, started = p.Time, true
 		}
 		sum.add(p)
-		if only != nil && !only(newSubject(p)) {
+		if only != nil && !only.Match(p) {
 			return nil
 		}
 		shown++

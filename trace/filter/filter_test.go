@@ -1,4 +1,4 @@
-package main
+package filter
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 	"weir/trace/render"
 )
 
-func TestOnly(t *testing.T) {
+func TestFilter(t *testing.T) {
 	mk := func(l, verdict, reason, conn string, n int) *render.Packet {
 		p, err := line.Parse(l)
 		if err != nil {
@@ -61,14 +61,14 @@ func TestOnly(t *testing.T) {
 		{"udp || icmp6 && verdict==drop", "23"},
 		{"(udp || icmp6) && reason==rule", "3"},
 	} {
-		f, err := parseOnly(c.expr)
+		f, err := Parse(c.expr)
 		if err != nil {
 			t.Errorf("%s: %v", c.expr, err)
 			continue
 		}
 		got := ""
 		for _, p := range ps {
-			if f(newSubject(p)) {
+			if f.Match(p) {
 				got += string(rune('0' + p.N))
 			}
 		}
@@ -77,20 +77,49 @@ func TestOnly(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ expr, want string }{
-		{"", "--only: the expression is empty"},
-		{"verdict==gone", `--only: column 10: "gone" is no verdict: forward, local, output, drop, held`},
-		{"colour==red", `--only: column 1: "colour" is not a field: n, len, verdict, reason, in, out, ct, table, chain`},
-		{"n==x", `--only: column 4: "x" is not a number`},
-		{"port http", `--only: column 6: "http" is not a port`},
-		{"(tcp", "--only: column 5: a ) is missing"},
-		{"tcp tcp", `--only: column 5: "tcp" is too much here`},
-		{"tcp and", "--only: column 8: something is missing here"},
-		{"frobnicate", `--only: column 1: "frobnicate" is not understood; fields are compared with ==, addresses follow host, net, port …`},
-		{"tcp & udp", `--only: column 5: "&" is not understood`},
-		{"reason<5", "--only: column 7: reason is compared with == or !="},
+		{"", "the expression is empty"},
+		{"verdict==gone", `column 10: "gone" is no verdict: forward, local, output, drop, held`},
+		{"colour==red", `column 1: "colour" is not a field: n, len, verdict, reason, in, out, ct, table, chain`},
+		{"n==x", `column 4: "x" is not a number`},
+		{"port http", `column 6: "http" is not a port`},
+		{"(tcp", "column 5: a ) is missing"},
+		{"tcp tcp", `column 5: "tcp" is too much here`},
+		{"tcp and", "column 8: something is missing here"},
+		{"frobnicate", `column 1: "frobnicate" is not understood; fields are compared with ==, addresses follow host, net, port …`},
+		{"tcp & udp", `column 5: "&" is not understood`},
+		{"reason<5", "column 7: reason is compared with == or !="},
 	} {
-		if _, err := parseOnly(c.expr); err == nil || err.Error() != c.want {
+		if _, err := Parse(c.expr); err == nil || err.Error() != c.want {
 			t.Errorf("%s: got %v, want %s", c.expr, err, c.want)
+		}
+	}
+}
+
+func TestEarlyKnowsWhatCannotChange(t *testing.T) {
+	p, err := line.Parse("lan0 tcp 192.0.2.10:4000 > 198.51.100.1:443 S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		expr string
+		want Answer
+	}{
+		{"tcp", Yes},
+		{"udp", No},
+		{"in==lan0", Yes},
+		{"verdict==drop", Maybe},
+		{"!verdict==drop", Maybe},
+		{"udp and verdict==drop", No},
+		{"tcp and not verdict==drop", Maybe},
+		{"tcp or verdict==drop", Yes},
+		{"n==1", Maybe},
+	} {
+		f, err := Parse(c.expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Early("lan0", p.Data[0]); got != c.want {
+			t.Errorf("%s: %d, want %d", c.expr, got, c.want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package filter
 
 import (
 	"fmt"
@@ -10,14 +10,60 @@ import (
 	"weir/trace/render"
 )
 
-// test decides whether a packet is shown.
-type test func(*subject) bool
+// Answer is what a filter says of a packet.
+type Answer uint8
+
+// The answers, in an order in which "and" is the smaller and "or" the larger.
+const (
+	No Answer = iota
+	Maybe
+	Yes
+)
+
+// Filter is an expression.
+type Filter struct{ t test }
+
+// Match reports whether the expression takes a packet whose fate is known.
+func (f *Filter) Match(p *render.Packet) bool { return f.t(newSubject(p)) == Yes }
+
+// Early is what can be said of a packet that has arrived on the interface in:
+// Maybe when its fate decides.
+func (f *Filter) Early(in string, data []byte) Answer {
+	s := newSubject(&render.Packet{In: in, Data: data})
+	s.early = true
+	return f.t(s)
+}
+
+// test decides whether a packet is taken.
+type test func(*subject) Answer
+
+// now is a test of what is known as soon as a packet is there.
+func now(f func(*subject) bool) test {
+	return func(s *subject) Answer {
+		if f(s) {
+			return Yes
+		}
+		return No
+	}
+}
+
+// later is a test of what became of a packet.
+func later(f func(*subject) bool) test {
+	known := now(f)
+	return func(s *subject) Answer {
+		if s.early {
+			return Maybe
+		}
+		return known(s)
+	}
+}
 
 // subject is what an expression looks at.
 type subject struct {
 	*render.Packet
-	pkt packet.Packet
-	ok  bool // pkt could be read
+	pkt   packet.Packet
+	ok    bool // pkt could be read
+	early bool // nothing is known yet of the packet's fate
 }
 
 func newSubject(p *render.Packet) *subject {
@@ -27,14 +73,12 @@ func newSubject(p *render.Packet) *subject {
 	return s
 }
 
-// parseOnly compiles --only: comparisons of what weir found (verdict==drop,
-// reason!=policy, n==17, in==lan0, out==wan0, ct==NEW) and tcpdump's
-// expressions, joined by && || ! and parentheses.
-func parseOnly(expr string) (test, error) {
-	p := &onlyParser{src: expr}
+// Parse compiles an expression. Errors say the column.
+func Parse(expr string) (*Filter, error) {
+	p := &parser{src: expr}
 	p.lex()
 	if p.err == nil && len(p.toks) == 0 {
-		return nil, usagef("--only: the expression is empty")
+		return nil, fmt.Errorf("the expression is empty")
 	}
 	var t test
 	if p.err == nil {
@@ -46,7 +90,7 @@ func parseOnly(expr string) (test, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	return t, nil
+	return &Filter{t}, nil
 }
 
 type tok struct {
@@ -54,7 +98,7 @@ type tok struct {
 	col  int
 }
 
-type onlyParser struct {
+type parser struct {
 	src  string
 	toks []tok
 	i    int
@@ -63,17 +107,17 @@ type onlyParser struct {
 	dir, kind, proto string
 }
 
-func (p *onlyParser) fail(format string, args ...any) {
+func (p *parser) fail(format string, args ...any) {
 	if p.err == nil {
 		col := len(p.src) + 1
 		if p.i < len(p.toks) {
 			col = p.toks[p.i].col
 		}
-		p.err = usagef("--only: column %d: %s", col, fmt.Sprintf(format, args...))
+		p.err = fmt.Errorf("column %d: %s", col, fmt.Sprintf(format, args...))
 	}
 }
 
-func (p *onlyParser) lex() {
+func (p *parser) lex() {
 	s := p.src
 	for i := 0; i < len(s); {
 		switch c := s[i]; {
@@ -106,14 +150,14 @@ func (p *onlyParser) lex() {
 	}
 }
 
-func (p *onlyParser) peek() string {
+func (p *parser) peek() string {
 	if p.err != nil || p.i >= len(p.toks) {
 		return ""
 	}
 	return p.toks[p.i].text
 }
 
-func (p *onlyParser) next() string {
+func (p *parser) next() string {
 	t := p.peek()
 	if t != "" {
 		p.i++
@@ -121,32 +165,32 @@ func (p *onlyParser) next() string {
 	return t
 }
 
-func (p *onlyParser) or() test {
+func (p *parser) or() test {
 	l := p.and()
 	for p.peek() == "||" || p.peek() == "or" {
 		p.next()
 		a, b := l, p.and()
-		l = func(s *subject) bool { return a(s) || b(s) }
+		l = func(s *subject) Answer { return max(a(s), b(s)) }
 	}
 	return l
 }
 
-func (p *onlyParser) and() test {
+func (p *parser) and() test {
 	l := p.unary()
 	for p.peek() == "&&" || p.peek() == "and" {
 		p.next()
 		a, b := l, p.unary()
-		l = func(s *subject) bool { return a(s) && b(s) }
+		l = func(s *subject) Answer { return min(a(s), b(s)) }
 	}
 	return l
 }
 
-func (p *onlyParser) unary() test {
+func (p *parser) unary() test {
 	switch p.peek() {
 	case "!", "not":
 		p.next()
 		t := p.unary()
-		return func(s *subject) bool { return !t(s) }
+		return func(s *subject) Answer { return Yes - t(s) }
 	case "(":
 		p.next()
 		t := p.or()
@@ -170,7 +214,7 @@ func (p *onlyParser) unary() test {
 }
 
 // compare reads FIELD OP VALUE.
-func (p *onlyParser) compare() test {
+func (p *parser) compare() test {
 	at := p.i
 	field, op := p.next(), p.next()
 	value := p.next()
@@ -178,7 +222,7 @@ func (p *onlyParser) compare() test {
 		p.fail("a value is missing")
 		return nil
 	}
-	numeric := func(f func(*subject) int) test {
+	numeric := func(when func(func(*subject) bool) test, f func(*subject) int) test {
 		n, err := strconv.Atoi(value)
 		if err != nil {
 			p.i--
@@ -187,24 +231,24 @@ func (p *onlyParser) compare() test {
 		}
 		switch op {
 		case "==", "=":
-			return func(s *subject) bool { return f(s) == n }
+			return when(func(s *subject) bool { return f(s) == n })
 		case "!=":
-			return func(s *subject) bool { return f(s) != n }
+			return when(func(s *subject) bool { return f(s) != n })
 		case "<":
-			return func(s *subject) bool { return f(s) < n }
+			return when(func(s *subject) bool { return f(s) < n })
 		case "<=":
-			return func(s *subject) bool { return f(s) <= n }
+			return when(func(s *subject) bool { return f(s) <= n })
 		case ">":
-			return func(s *subject) bool { return f(s) > n }
+			return when(func(s *subject) bool { return f(s) > n })
 		}
-		return func(s *subject) bool { return f(s) >= n }
+		return when(func(s *subject) bool { return f(s) >= n })
 	}
-	text := func(f func(*subject, string) bool) test {
+	text := func(when func(func(*subject) bool) test, f func(*subject, string) bool) test {
 		switch op {
 		case "==", "=":
-			return func(s *subject) bool { return f(s, value) }
+			return when(func(s *subject) bool { return f(s, value) })
 		case "!=":
-			return func(s *subject) bool { return !f(s, value) }
+			return when(func(s *subject) bool { return !f(s, value) })
 		}
 		p.i = at + 1
 		p.fail("%s is compared with == or !=", field)
@@ -212,9 +256,9 @@ func (p *onlyParser) compare() test {
 	}
 	switch field {
 	case "n":
-		return numeric(func(s *subject) int { return s.N })
+		return numeric(later, func(s *subject) int { return s.N })
 	case "len":
-		return numeric(func(s *subject) int { return len(s.Data) })
+		return numeric(now, func(s *subject) int { return len(s.Data) })
 	case "verdict":
 		switch strings.ToLower(value) {
 		case "forward", "local", "output", "drop", "held":
@@ -223,13 +267,13 @@ func (p *onlyParser) compare() test {
 			p.fail("%q is no verdict: forward, local, output, drop, held", value)
 			return nil
 		}
-		return text(func(s *subject, v string) bool { return strings.EqualFold(s.Verdict, v) })
+		return text(later, func(s *subject, v string) bool { return strings.EqualFold(s.Verdict, v) })
 	case "reason":
-		return text(func(s *subject, v string) bool { return s.Reason == v })
+		return text(later, func(s *subject, v string) bool { return s.Reason == v })
 	case "in":
-		return text(func(s *subject, v string) bool { return s.In == v })
+		return text(now, func(s *subject, v string) bool { return s.In == v })
 	case "out":
-		return text(func(s *subject, v string) bool {
+		return text(later, func(s *subject, v string) bool {
 			for i := range s.Out {
 				if s.Out[i].Dev == v {
 					return true
@@ -238,7 +282,7 @@ func (p *onlyParser) compare() test {
 			return false
 		})
 	case "ct":
-		return text(func(s *subject, v string) bool {
+		return text(later, func(s *subject, v string) bool {
 			for _, w := range strings.Fields(s.Conn) {
 				if strings.EqualFold(w, v) {
 					return true
@@ -247,7 +291,7 @@ func (p *onlyParser) compare() test {
 			return false
 		})
 	case "table", "chain":
-		return text(func(s *subject, v string) bool {
+		return text(later, func(s *subject, v string) bool {
 			for i := range s.Steps {
 				st := &s.Steps[i]
 				if st.Match && (field == "table" && st.Table == v || field == "chain" && st.Chain == v) {
@@ -269,7 +313,7 @@ var protoWords = map[string]uint8{
 }
 
 // primitive reads one of tcpdump's primitives: [proto] [dir] [kind] value.
-func (p *onlyParser) primitive() test {
+func (p *parser) primitive() test {
 	start := p.i
 	proto, dir, kind := "", "", ""
 	if w := p.peek(); w == "ip" || w == "ip6" {
@@ -296,9 +340,9 @@ func (p *onlyParser) primitive() test {
 			return nil
 		}
 		if word == "less" {
-			return func(s *subject) bool { return len(s.Data) <= n }
+			return now(func(s *subject) bool { return len(s.Data) <= n })
 		}
-		return func(s *subject) bool { return len(s.Data) >= n }
+		return now(func(s *subject) bool { return len(s.Data) >= n })
 	}
 	if dir == "" && kind == "" {
 		if proto != "" {
@@ -325,18 +369,18 @@ func (p *onlyParser) primitive() test {
 		return t
 	}
 	pt := protoTest(proto)
-	return func(s *subject) bool { return pt(s) && t(s) }
+	return func(s *subject) Answer { return min(pt(s), t(s)) }
 }
 
 func protoTest(word string) test {
 	switch word {
 	case "ip":
-		return func(s *subject) bool { return s.ok && s.pkt.Family == packet.IPv4 }
+		return now(func(s *subject) bool { return s.ok && s.pkt.Family == packet.IPv4 })
 	case "ip6":
-		return func(s *subject) bool { return s.ok && s.pkt.Family == packet.IPv6 }
+		return now(func(s *subject) bool { return s.ok && s.pkt.Family == packet.IPv6 })
 	}
 	n := protoWords[word]
-	return func(s *subject) bool { return s.ok && s.pkt.Proto == n }
+	return now(func(s *subject) bool { return s.ok && s.pkt.Proto == n })
 }
 
 // ends combines a test of source and destination by tcpdump's direction.
@@ -347,12 +391,12 @@ func ends(dir string, src, dst test) test {
 	case "dst":
 		return dst
 	case "src and dst", "dst and src":
-		return func(s *subject) bool { return src(s) && dst(s) }
+		return func(s *subject) Answer { return min(src(s), dst(s)) }
 	}
-	return func(s *subject) bool { return src(s) || dst(s) }
+	return func(s *subject) Answer { return max(src(s), dst(s)) }
 }
 
-func (p *onlyParser) value(kind, dir, v string) test {
+func (p *parser) value(kind, dir, v string) test {
 	bad := func(what string) test {
 		p.i--
 		p.fail("%q is not %s", v, what)
@@ -365,8 +409,8 @@ func (p *onlyParser) value(kind, dir, v string) test {
 			return bad("an address")
 		}
 		return ends(dir,
-			func(s *subject) bool { return s.ok && s.pkt.Src().IP(s.pkt.Family) == a },
-			func(s *subject) bool { return s.ok && s.pkt.Dst().IP(s.pkt.Family) == a })
+			now(func(s *subject) bool { return s.ok && s.pkt.Src().IP(s.pkt.Family) == a }),
+			now(func(s *subject) bool { return s.ok && s.pkt.Dst().IP(s.pkt.Family) == a }))
 	case "net":
 		n, err := netip.ParsePrefix(v)
 		if a, aerr := netip.ParseAddr(v); aerr == nil {
@@ -377,8 +421,8 @@ func (p *onlyParser) value(kind, dir, v string) test {
 		}
 		n = n.Masked()
 		return ends(dir,
-			func(s *subject) bool { return s.ok && n.Contains(s.pkt.Src().IP(s.pkt.Family)) },
-			func(s *subject) bool { return s.ok && n.Contains(s.pkt.Dst().IP(s.pkt.Family)) })
+			now(func(s *subject) bool { return s.ok && n.Contains(s.pkt.Src().IP(s.pkt.Family)) }),
+			now(func(s *subject) bool { return s.ok && n.Contains(s.pkt.Dst().IP(s.pkt.Family)) }))
 	case "port", "portrange":
 		from, to, ranged := strings.Cut(v, "-")
 		lo, err := strconv.ParseUint(from, 10, 16)
@@ -404,13 +448,13 @@ func (p *onlyParser) value(kind, dir, v string) test {
 			}
 			n = uint8(x)
 		}
-		return func(s *subject) bool { return s.ok && s.pkt.Proto == n }
+		return now(func(s *subject) bool { return s.ok && s.pkt.Proto == n })
 	}
 	return bad("understood")
 }
 
 func portTest(off int, lo, hi uint16) test {
-	return func(s *subject) bool {
+	return now(func(s *subject) bool {
 		if !s.ok {
 			return false
 		}
@@ -425,5 +469,5 @@ func portTest(off int, lo, hi uint16) test {
 		}
 		port := uint16(l4[off])<<8 | uint16(l4[off+1])
 		return lo <= port && port <= hi
-	}
+	})
 }

@@ -1,0 +1,193 @@
+package control
+
+import (
+	"errors"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/engine"
+	"weir/ipset/text"
+	"weir/packet"
+	"weir/xtables"
+	"weir/xtables/std"
+	"weir/xtables/verbs"
+)
+
+// Call is the command line of a program that the server runs on its machine.
+// What the program reads comes with the call; when something is missing the
+// answer names it, nothing was changed, and the call is made again.
+type Call struct {
+	// Program is its name: iptables, ip6tables-restore, ipset …
+	Program string   `json:"program"`
+	Args    []string `json:"args"`
+	// Stdin is all of standard input; null is not given yet.
+	Stdin []byte `json:"stdin,omitempty"`
+	// NoStdin says that Stdin is given, and empty.
+	NoStdin bool              `json:"no_stdin,omitempty"`
+	Files   map[string][]byte `json:"files,omitempty"`
+	// Missing is files that the caller could not read.
+	Missing []string `json:"missing,omitempty"`
+}
+
+// Answer is what a program did.
+type Answer struct {
+	Status int    `json:"status"`
+	Stdout []byte `json:"stdout,omitempty"`
+	Stderr []byte `json:"stderr,omitempty"`
+	// NeedStdin and NeedFile say what is missing.
+	NeedStdin bool   `json:"need_stdin,omitempty"`
+	NeedFile  string `json:"need_file,omitempty"`
+	// Write is the files to be written.
+	Write []File `json:"write,omitempty"`
+}
+
+// File is a file that a program wrote.
+type File struct {
+	Name string `json:"name"`
+	Data []byte `json:"data"`
+}
+
+// errNeed stops a program that wants what was not sent.
+var errNeed = errors.New("not sent yet")
+
+// Programs are the names that a Call may have.
+func Programs() []string { return append(verbs.Names(), "ipset") }
+
+func (s *Server) program(w http.ResponseWriter, q *http.Request) error {
+	var c Call
+	if err := object(q, &c); err != nil {
+		return err
+	}
+	a, err := s.Run(c)
+	if err != nil {
+		return err
+	}
+	return reply(w, a)
+}
+
+// Run runs a program.
+func (s *Server) Run(c Call) (Answer, error) { return s.run(c, false) }
+
+// run runs a program; whole means that what did not succeed changes nothing,
+// while iptables-restore keeps the tables before the one that failed.
+func (s *Server) run(c Call, whole bool) (Answer, error) {
+	var a Answer
+	name := filepath.Base(c.Program)
+	p, ok := verbs.Find(name)
+	if !ok && name != "ipset" {
+		return a, bad("program: %q is none of %s", c.Program, strings.Join(Programs(), " "))
+	}
+	s.change.Lock()
+	defer s.change.Unlock()
+	f := &files{call: &c, answer: &a}
+	if ok {
+		s.tables(p, c, f, whole)
+	} else {
+		s.sets(c, f)
+	}
+	if a.NeedStdin || a.NeedFile != "" {
+		return Answer{NeedStdin: a.NeedStdin, NeedFile: a.NeedFile}, nil
+	}
+	if a.Status == 0 && len(c.Args) > 0 {
+		s.opt.Log.Debug("program", "name", name, "args", c.Args)
+	}
+	return a, nil
+}
+
+// tables runs one of iptables' programs.
+func (s *Server) tables(p verbs.Program, c Call, f *files, whole bool) {
+	s.target.Do(func(m *engine.Machine) {
+		list := std.List()
+		list.Sets = m.Sets()
+		res := verbs.Run(m.Rules(p.Family), verbs.Call{
+			Program: p, Args: c.Args, Now: time.Unix(0, s.target.Now()), List: list,
+			Stdin: f.stdin, Open: f.Read, Write: f.Write,
+		})
+		a := f.answer
+		if a.NeedStdin || a.NeedFile != "" {
+			return
+		}
+		a.Status, a.Stdout, a.Stderr = res.Status, res.Stdout, res.Stderr
+		if !res.Changed || whole && res.Status != 0 {
+			return
+		}
+		if errs := m.SetRules(res.Rules); len(errs) > 0 {
+			a.Status, a.Stdout = 1, nil
+			for _, err := range errs {
+				a.Stderr = append(a.Stderr, c.Program+": "+err.Error()+"\n"...)
+			}
+		}
+	})
+}
+
+// sets runs ipset.
+func (s *Server) sets(c Call, f *files) {
+	restore := slices.Contains(c.Args, "restore") || slices.Contains(c.Args, "-R")
+	file := slices.ContainsFunc(c.Args, func(a string) bool { return a == "-f" || a == "-file" || a == "--file" })
+	if restore && !file && c.Stdin == nil && !c.NoStdin {
+		f.answer.NeedStdin = true
+		return
+	}
+	s.target.Do(func(m *engine.Machine) {
+		a := f.answer
+		a.Stdout, a.Stderr, a.Status = text.Run(m.Sets(), c.Args, c.Stdin, s.target.Now(), f)
+	})
+}
+
+// files is what a program reads and writes.
+type files struct {
+	call   *Call
+	answer *Answer
+}
+
+func (f *files) stdin() ([]byte, error) {
+	if f.call.Stdin == nil && !f.call.NoStdin {
+		f.answer.NeedStdin = true
+		return nil, errNeed
+	}
+	return f.call.Stdin, nil
+}
+
+// Read is the file of that name.
+func (f *files) Read(name string) ([]byte, error) {
+	d, ok := f.call.Files[name]
+	if !ok {
+		if slices.Contains(f.call.Missing, name) {
+			return nil, fs.ErrNotExist
+		}
+		f.answer.NeedFile = name
+		return nil, errNeed
+	}
+	return d, nil
+}
+
+// Write remembers the file for the caller to write.
+func (f *files) Write(name string, data []byte) error {
+	f.answer.Write = append(f.answer.Write, File{name, slices.Clone(data)})
+	return nil
+}
+
+// familyOf reads the parameter family.
+func familyOf(q *http.Request) (packet.Family, error) {
+	switch f := q.FormValue("family"); f {
+	case "ipv4", "":
+		return packet.IPv4, nil
+	case "ipv6":
+		return packet.IPv6, nil
+	default:
+		return 0, bad("family: %q is neither ipv4 nor ipv6", f)
+	}
+}
+
+// tableOf reads the parameter table, empty for all.
+func tableOf(q *http.Request) (string, error) {
+	t := q.FormValue("table")
+	if t != "" && !slices.Contains(xtables.TableNames(), t) {
+		return "", bad("table: %q is none of %s", t, strings.Join(xtables.TableNames(), " "))
+	}
+	return t, nil
+}
