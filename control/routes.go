@@ -10,15 +10,15 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte
 
-// route is one path and method.
-type route struct {
+// endpoint is one path and method.
+type endpoint struct {
 	method, path string
 	serve        func(http.ResponseWriter, *http.Request) error
 }
 
 // routes is everything that the server answers.
-func (s *Server) routes() []route {
-	return []route{
+func (s *Server) routes() []endpoint {
+	return []endpoint{
 		{"GET", "/v1/status", s.status},
 		{"POST", "/v1/reload", s.reload},
 		{"GET", "/v1/rules", s.rules},

@@ -22,15 +22,15 @@ type Devices interface {
 
 // Device is a device of a gateway and what went through it since it was opened.
 type Device struct {
-	Name      string `json:"name"`
-	Kind      string `json:"kind"` // tun, packet, xdp, mem …
+	Name      string `json:"name"`   // the interface
+	Device    string `json:"device"` // the system's name, empty while it is gone
 	Up        bool   `json:"up"`
 	RxPackets uint64 `json:"rx_packets"`
 	RxBytes   uint64 `json:"rx_bytes"`
-	RxDropped uint64 `json:"rx_dropped"`
 	TxPackets uint64 `json:"tx_packets"`
 	TxBytes   uint64 `json:"tx_bytes"`
-	TxDropped uint64 `json:"tx_dropped"`
+	TxDropped uint64 `json:"tx_dropped"` // what the device did not take
+	Reopened  uint64 `json:"reopened"`   // how often it was gone and came back
 }
 
 // Alone makes a Target of a machine whose clock is now. Whoever gives it

@@ -25,15 +25,27 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Replay     replayCmd     `cmd:"" help:"Run a capture through a machine and write what comes out."`
-	Trace      traceCmd      `cmd:"" help:"Explain packet by packet what a machine does and why."`
-	Check      checkCmd      `cmd:"" help:"Say whether Linux would load a rule file."`
-	Lint       lintCmd       `cmd:"" help:"Find rules that can never match and other mistakes."`
-	Fmt        fmtCmd        `cmd:"" help:"Print a rule file in its canonical form, with its comments."`
-	Test       testCmd       `cmd:"" help:"Run unit tests for a firewall."`
-	With       withCmd       `cmd:"" help:"Run a program whose iptables changes a machine directory."`
-	Diff       diffCmd       `cmd:"" help:"Show what two machines or rule sets decide differently."`
-	Run        runCmd        `cmd:"" help:"Carry real packets through a machine: a router, firewall and NAT."`
+	Replay replayCmd `cmd:"" help:"Run a capture through a machine and write what comes out."`
+	Trace  traceCmd  `cmd:"" help:"Explain packet by packet what a machine does and why."`
+	Check  checkCmd  `cmd:"" help:"Say whether Linux would load a rule file."`
+	Lint   lintCmd   `cmd:"" help:"Find rules that can never match and other mistakes."`
+	Fmt    fmtCmd    `cmd:"" help:"Print a rule file in its canonical form, with its comments."`
+	Test   testCmd   `cmd:"" help:"Run unit tests for a firewall."`
+	With   withCmd   `cmd:"" help:"Run a program whose iptables changes a machine directory."`
+	Diff   diffCmd   `cmd:"" help:"Show what two machines or rule sets decide differently."`
+	Run    runCmd    `cmd:"" help:"Carry real packets through a machine: a router, firewall and NAT."`
+	Status statusCmd `cmd:"" help:"Show the state of the weir that runs."`
+	Nat    natCmd    `cmd:"" help:"Show the ports that translated connections use, and who holds one."`
+	Top    topCmd    `cmd:"" help:"Show who moves the most."`
+
+	Iptables         iptablesCmd         `cmd:"" passthrough:"" help:"iptables of the weir that runs."`
+	IptablesSave     iptablesSaveCmd     `cmd:"" passthrough:"" help:"iptables-save of the weir that runs."`
+	IptablesRestore  iptablesRestoreCmd  `cmd:"" passthrough:"" help:"iptables-restore of the weir that runs."`
+	Ip6tables        ip6tablesCmd        `cmd:"" passthrough:"" help:"ip6tables of the weir that runs."`
+	Ip6tablesSave    ip6tablesSaveCmd    `cmd:"" passthrough:"" help:"ip6tables-save of the weir that runs."`
+	Ip6tablesRestore ip6tablesRestoreCmd `cmd:"" passthrough:"" help:"ip6tables-restore of the weir that runs."`
+	Ipset            ipsetCmd            `cmd:"" passthrough:"" help:"ipset of the weir that runs."`
+
 	Snapshot   snapshotCmd   `cmd:"" help:"Write the running machine into a machine directory."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print completion code for a shell."`
@@ -66,15 +78,16 @@ func main() {
 		progress: isTerminal(os.Stderr),
 		width:    terminalWidth(os.Stdout),
 	}
-	if p, ok := verbs.Find(os.Args[0]); ok {
-		if dir := toolMachine(os.Args[0]); dir != "" {
+	p, ok := verbs.Find(os.Args[0])
+	if ok || filepath.Base(os.Args[0]) == "ipset" {
+		dir := toolMachine(os.Args[0])
+		switch {
+		case dir == "":
+			os.Exit(liveTool(e, controlPath(os.Args[0]), os.Args))
+		case ok:
 			os.Exit(tool(e, p, dir, os.Args))
 		}
-	}
-	if filepath.Base(os.Args[0]) == "ipset" {
-		if dir := toolMachine(os.Args[0]); dir != "" {
-			os.Exit(ipsetTool(e, dir, os.Args))
-		}
+		os.Exit(ipsetTool(e, dir, os.Args))
 	}
 	os.Exit(run(e, os.Args[1:]))
 }

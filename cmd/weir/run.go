@@ -3,16 +3,19 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"weir/control"
 	"weir/gateway"
 )
 
 type runCmd struct {
 	Machine string `arg:"" help:"Machine directory; each interface of its machine.yaml has a link."`
 	Queues  int    `help:"Queues of each device; 0 is one for each CPU." default:"0"`
+	Control string `placeholder:"PATH" help:"Socket of the verbs that talk to a running weir, or none (default: WEIR_CONTROL, weir.sock in XDG_RUNTIME_DIR, or /run/weir.sock)."`
 }
 
 func (runCmd) Help() string {
@@ -49,5 +52,24 @@ func (c *runCmd) Run(e *env) error {
 			}
 		}
 	}()
+	var l net.Listener
+	if c.Control != "none" {
+		var err error
+		if l, err = openControl(c.Control, log); err != nil {
+			return err
+		}
+	}
+	if l != nil {
+		served := make(chan error, 1)
+		srv := control.NewServer(controlled{g}, control.Options{Version: versionText(), Log: log})
+		sctx, end := context.WithCancel(ctx)
+		go func() { served <- srv.Serve(sctx, l) }()
+		defer func() {
+			end()
+			if err := <-served; err != nil {
+				log.Error("control socket", "error", err)
+			}
+		}()
+	}
 	return g.Run(ctx)
 }

@@ -18,6 +18,10 @@ type traceCmd struct {
 	Machine string `arg:"" optional:"" help:"Machine directory."`
 	Capture string `arg:"" optional:"" help:"pcap or pcapng file; - is standard input."`
 
+	Live    *string `placeholder:"FILTER" help:"Show packets of the weir that runs, as they come, for which this is true; \"\" is all."`
+	Rate    int     `default:"100" placeholder:"N" help:"At most so many live packets a second (default 100)."`
+	Control string  `placeholder:"PATH" help:"Socket of the running weir."`
+
 	Packet          []string `placeholder:"LINE" sep:"none" help:"A packet written out, instead of a capture; may stand more than once."`
 	Only            string   `placeholder:"EXPR" help:"Show only packets for which this is true."`
 	Show            string   `enum:"all,matched,verdict" default:"all" placeholder:"HOW" help:"all: every rule that was tried; matched: only rules that matched; verdict: one line a packet."`
@@ -41,13 +45,20 @@ Packets written out (docs/packets.md has the whole language):
 Expressions compare what weir found (n, len, verdict, reason, in, out, ct, table, chain) and take tcpdump's words, joined by && || ! and ( ):
   weir trace router day.pcapng --only 'verdict==drop && reason!=policy'
   weir trace router day.pcapng --only 'tcp port 443 and ct==INVALID' --show matched
-  weir trace router day.pcapng --only n==17`
+  weir trace router day.pcapng --only n==17
+
+Packets of a running weir, and those among them that it drops:
+  weir trace --live 'host 192.0.2.10 and tcp port 443'
+  weir trace --live verdict==drop --rate 10`
 }
 
 // Run traces.
 func (c *traceCmd) Run(e *env) error {
 	if c.Pipeline {
 		return c.pipeline(e)
+	}
+	if c.Live != nil {
+		return c.live(e)
 	}
 	switch {
 	case c.Machine == "":

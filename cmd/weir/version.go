@@ -13,6 +13,12 @@ type versionCmd struct{}
 
 // Run prints the version, the commit if the build knows it, and the Go version.
 func (versionCmd) Run(e *env) error {
+	_, err := fmt.Fprintf(e.stdout, "weir %s %s %s/%s\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// versionText is the version and the commit.
+func versionText() string {
 	v, rev, dirty := version, "", ""
 	if bi, ok := debug.ReadBuildInfo(); ok {
 		if v == "" {
@@ -32,6 +38,5 @@ func (versionCmd) Run(e *env) error {
 	if v == "" || v == "(devel)" {
 		v = "development"
 	}
-	_, err := fmt.Fprintf(e.stdout, "weir %s%s%s %s %s/%s\n", v, rev, dirty, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+	return v + rev + dirty
 }
