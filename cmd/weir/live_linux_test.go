@@ -177,10 +177,10 @@ true
 `)
 	want := `connections  0 (of 262144, 0.0 %), 0 expected
 -A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT
-iptables-restore v1.8.9 (legacy): Couldn't load target `+"`NOWHERE'"+`:No such file or directory
+iptables-restore v1.8.9 (legacy): Couldn't load target ` + "`NOWHERE'" + `:No such file or directory
 
 Error occurred at line: 2
-Try `+"`iptables-restore -h'"+` or 'iptables-restore --help' for more information.
+Try ` + "`iptables-restore -h'" + ` or 'iptables-restore --help' for more information.
 2
 add x 192.0.2.7
 0 connections have their source translated
