@@ -34,6 +34,7 @@ var names = map[string]string{
 	"published-ports": "publish.pcapng",
 	"ipv6-router":     "sixes.pcapng",
 	"attack":          "attack.pcapng",
+	"helpers":         "office.pcapng",
 }
 
 // left is a packet that left a machine.
