@@ -154,6 +154,16 @@ func (m *Machine) walk(a *Arrival, now int64) Result {
 // Send takes a packet that this machine itself sends; it enters at OUTPUT.
 // owner is what -m owner sees, nil if unknown.
 func (m *Machine) Send(data []byte, owner *hook.Owner, now int64) Result {
+	return m.send(data, nil, owner, now)
+}
+
+// SendBy is Send for a packet that has to leave by an interface, as that of a
+// socket bound to it.
+func (m *Machine) SendBy(out *iface.Iface, data []byte, now int64) Result {
+	return m.send(data, out, nil, now)
+}
+
+func (m *Machine) send(data []byte, out *iface.Iface, owner *hook.Owner, now int64) Result {
 	m.begin(now)
 	if m.watcher != nil {
 		m.watching = m.watcher.Want(nil, data, now)
@@ -162,6 +172,7 @@ func (m *Machine) Send(data []byte, owner *hook.Owner, now int64) Result {
 		return m.refuse(hook.ReasonMalformed)
 	}
 	m.t.Local = true
+	m.t.Out = out
 	m.t.SocketOwner = owner
 	return m.finish(m.router.Send(&m.t))
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -50,6 +51,8 @@ type Gateway struct {
 	ports []*port
 	byDev map[int]*port // by interface index
 
+	sysctl map[string]string // never changes
+
 	// loading guards mach: one Reload at a time.
 	loading sync.Mutex
 	mach    *machine.Machine
@@ -68,7 +71,7 @@ func New(dir string, o Options) (*Gateway, []error) {
 	if m == nil {
 		return nil, errs
 	}
-	g := &Gateway{opt: o, clock: o.Clock, log: o.Logger, mach: m}
+	g := &Gateway{opt: o, clock: o.Clock, log: o.Logger, mach: m, sysctl: m.Sysctl}
 	if g.clock == nil {
 		g.clock = steadyClock(time.Now())
 	}
@@ -78,6 +81,9 @@ func New(dir string, o Options) (*Gateway, []error) {
 	seed, err := secret(o.Random)
 	if err != nil {
 		errs = append(errs, err)
+	}
+	if len(errs) == 0 {
+		errs = g.address(m)
 	}
 	c := replay.Config(m, seed)
 	c.Start = g.clock()
@@ -200,15 +206,24 @@ func (g *Gateway) close() error {
 // tick lets time pass and looks for devices that went.
 func (g *Gateway) tick() {
 	now := g.clock()
-	var s sender
-	s.init(g, 0)
+	var out []engine.Output
 	g.eng.Do(func() {
-		r := g.eng.Tick(now)
-		s.queue(r.Out)
-		s.flush()
+		for _, o := range g.eng.Tick(now).Out {
+			o.Data = bytes.Clone(o.Data) // others use the machine before they are sent
+			out = append(out, o)
+		}
 	})
+	if len(out) > 0 {
+		var s sender
+		s.init(g, 0)
+		s.queue(out)
+		s.flush()
+	}
 	for _, p := range g.ports {
 		p.revive()
+		if e := p.ethernet(); e != nil {
+			e.tick(now)
+		}
 	}
 }
 

@@ -11,6 +11,8 @@ func open(l machine.Link, queues int) (Device, error) {
 	switch l.Kind {
 	case machine.TUN:
 		return openTUN(l.Device, l.Iface.MTU, queues)
+	case machine.PacketDev:
+		return openPacket(l.Device, l.Iface.MAC, queues)
 	}
 	return nil, fmt.Errorf("interface %s: link %s is not supported here", l.Iface.Name, l.Kind)
 }

@@ -42,6 +42,9 @@ func (p *port) attach() error {
 	list := dev.Queues()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if e, ok := dev.(*Ethernet); ok {
+		e.port = p
+	}
 	p.dev = dev
 	p.offloads.Store(dev.Offloads())
 	p.queues.Store(&list)
@@ -68,6 +71,7 @@ func (p *port) start() {
 		}
 		w, dev := p.workers[i], p.dev
 		w.done.Wait() // for the goroutine of a device that went
+		w.ether, _ = dev.(*Ethernet)
 		w.done.Add(1)
 		p.g.running.Add(1)
 		go func() {
@@ -102,13 +106,24 @@ func (p *port) revive() {
 	if !gone || p.attach() != nil {
 		return
 	}
-	if err := p.up(); err != nil {
-		p.lost(p.dev, err)
-		return
+	if p.link.Kind == machine.TUN {
+		// One of the system's that somebody switched off stays so.
+		if err := p.up(); err != nil {
+			p.lost(p.dev, err)
+			return
+		}
 	}
 	p.start()
 	p.stats.reopened.Add(1)
 	p.g.log.Info("device is back", "interface", p.name)
+}
+
+// ethernet is the device if its link has frames, else nil.
+func (p *port) ethernet() *Ethernet {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, _ := p.dev.(*Ethernet)
+	return e
 }
 
 // stop ends reading.
@@ -158,6 +173,7 @@ type worker struct {
 	in      []engine.Arrival
 	results []engine.Result
 	sender  sender
+	ether   *Ethernet // nil: the link has no frames
 }
 
 // batchSize is how many packets are carried together at most.
@@ -199,6 +215,13 @@ func (w *worker) carry(batch []Packet) {
 		w.sender.queue(w.results[i].Out)
 	}
 	w.sender.flush()
+	if w.ether != nil {
+		for i := range w.results {
+			if w.results[i].Verdict == engine.Delivered && isND(batch[i].Data) {
+				w.ether.discover(batch[i].Data)
+			}
+		}
+	}
 }
 
 // sender gathers what leaves by each port.

@@ -25,6 +25,9 @@ func (g *Gateway) Reload() []error {
 	if len(errs) > 0 {
 		return errs
 	}
+	if errs := g.address(m); len(errs) > 0 {
+		return errs
+	}
 	if errs := fixed(g.mach, m); len(errs) > 0 {
 		return errs
 	}

@@ -140,7 +140,7 @@ func (q *tunQueue) Read(batch []Packet) (n int, err error) {
 				continue
 			}
 			head, data := q.bufs[n][:vnetLen], q.bufs[n][vnetLen:k]
-			o, ok := readVnet(head, data)
+			o, ok := readVnet(head, data, 0)
 			if !ok {
 				data = data[:0] // the engine counts it as malformed
 			}
@@ -164,7 +164,7 @@ func (q *tunQueue) Write(batch []Packet) (n int, err error) {
 	var head [vnetLen]byte
 	perr := q.raw.Write(func(fd uintptr) bool {
 		for i := range batch {
-			putVnet(head[:], &batch[i])
+			putVnet(head[:], &batch[i], 0)
 			e := writev(fd, head[:], batch[i].Data)
 			switch e {
 			case nil:

@@ -22,10 +22,11 @@ const (
 	vnetECN   = 0x80
 )
 
-// readVnet takes the header h of the packet d apart. A checksum that the engine
+// readVnet takes the header h of the packet d apart, which has before bytes of a
+// link header in front. A checksum that the engine
 // does not know how to leave open is filled in. false: the header makes no
 // sense for the packet.
-func readVnet(h, d []byte) (o packet.Offload, ok bool) {
+func readVnet(h, d []byte, before int) (o packet.Offload, ok bool) {
 	ne := binary.NativeEndian
 	kind := h[1] &^ vnetECN
 	o.Checked = h[0]&vnetDataValid != 0
@@ -34,8 +35,8 @@ func readVnet(h, d []byte) (o packet.Offload, ok bool) {
 	}
 	proto, l4 := layer4(d)
 	if h[0]&vnetNeedsSum != 0 {
-		start, off := int(ne.Uint16(h[6:])), int(ne.Uint16(h[8:]))
-		if start+off+2 > len(d) {
+		start, off := int(ne.Uint16(h[6:]))-before, int(ne.Uint16(h[8:]))
+		if start < 0 || start+off+2 > len(d) {
 			return o, false
 		}
 		if start == l4 && (proto == packet.TCP && off == 16 || proto == packet.UDP && off == 6) {
@@ -62,7 +63,7 @@ func readVnet(h, d []byte) (o packet.Offload, ok bool) {
 
 // putVnet writes the header of a packet that is sent, and the sum of the pseudo
 // header where a checksum is left to the device.
-func putVnet(h []byte, p *Packet) {
+func putVnet(h []byte, p *Packet, before int) {
 	clear(h[:vnetLen])
 	o := p.Offload
 	if o.Size == 0 && !o.Partial {
@@ -88,11 +89,11 @@ func putVnet(h []byte, p *Packet) {
 	sum := packet.Fold(packet.PseudoSum(q.Family, q.Src(), q.Dst(), proto, len(d)-l4))
 	binary.BigEndian.PutUint16(d[l4+off:], sum)
 	h[0] = vnetNeedsSum
-	ne.PutUint16(h[6:], uint16(l4))
+	ne.PutUint16(h[6:], uint16(before+l4))
 	ne.PutUint16(h[8:], uint16(off))
 	if o.Size > 0 && head+int(o.Size) < len(d) {
 		h[1] = kind
-		ne.PutUint16(h[2:], uint16(head))
+		ne.PutUint16(h[2:], uint16(before+head))
 		ne.PutUint16(h[4:], o.Size)
 	}
 }

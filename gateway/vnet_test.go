@@ -20,7 +20,7 @@ func TestHeadersOfDevicesThatMakeNoSense(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := make([]byte, vnetLen)
 			c.edit(h)
-			if _, ok := readVnet(h, udp4("192.0.2.1:1", "198.51.100.1:2", "x")); ok {
+			if _, ok := readVnet(h, udp4("192.0.2.1:1", "198.51.100.1:2", "x"), 0); ok {
 				t.Error("accepted")
 			}
 		})
@@ -31,8 +31,8 @@ func TestOpenChecksums(t *testing.T) {
 	d := udp4("192.0.2.1:1", "198.51.100.1:2", "text")
 	want := binary.BigEndian.Uint16(d[26:])
 	h := make([]byte, vnetLen)
-	putVnet(h, &Packet{Data: d, Offload: packet.Offload{Partial: true}})
-	o, ok := readVnet(h, d)
+	putVnet(h, &Packet{Data: d, Offload: packet.Offload{Partial: true}}, 0)
+	o, ok := readVnet(h, d, 0)
 	if !ok || !o.Partial || o.Size != 0 {
 		t.Fatalf("%+v %v", o, ok)
 	}
@@ -52,7 +52,7 @@ func TestChecksumsThatTheEngineDoesNotLeaveOpenAreFilledIn(t *testing.T) {
 	h[0] = vnetNeedsSum
 	binary.NativeEndian.PutUint16(h[6:], 20)
 	binary.NativeEndian.PutUint16(h[8:], 6)
-	o, ok := readVnet(h, d)
+	o, ok := readVnet(h, d, 0)
 	if !ok || o.Partial || packet.Fold(packet.Sum(d[20:], 0)) != 0xffff {
 		t.Errorf("%+v %v % x", o, ok, d)
 	}

@@ -106,7 +106,7 @@ func (r *Router) ownerOf(a packet.Addr) *iface.Iface {
 // Linux: raw_sendmsg with IP_HDRINCL, __ip_local_out, ip6_local_out.
 func (r *Router) send(p *passage) Fate {
 	t := p.t
-	q := outQuery{dst: t.Pkt.Dst(), mark: t.Mark, tos: t.Pkt.TOS(), anySource: true}
+	q := outQuery{dst: t.Pkt.Dst(), out: t.Out, mark: t.Mark, tos: t.Pkt.TOS(), anySource: true}
 	res, why := r.routeOut(t.Pkt.Family, &q)
 	t.Route = res
 	if why != hook.NoReason {

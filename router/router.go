@@ -154,7 +154,7 @@ func (r *Router) Receive(t *hook.Traversal) Fate {
 }
 
 // Send carries a packet that this machine sends. t.Pkt is parsed, t.Env and
-// t.Now are set.
+// t.Now are set; t.Out, if set, is the interface by which it has to leave.
 func (r *Router) Send(t *hook.Traversal) Fate {
 	t.Local = true
 	return r.carry(t, r.send)

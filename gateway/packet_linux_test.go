@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"bytes"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+const etherYAML = `interfaces:
+  - {name: lan0, addresses: [192.0.2.1/24, "2001:db8:1::1/64"], link: "packet:eth0"}
+  - {name: wan0, addresses: [203.0.113.2/24, "2001:db8:2::2/64"], link: "packet:eth1"}
+routes:
+  - {to: 198.51.100.0/24, via: 203.0.113.1}
+  - {to: "2001:db8:9::/64", via: "2001:db8:2::1"}
+`
+
+// newEtherWorld connects the hosts with weir by veth.
+func newEtherWorld(t *testing.T, dir string, args ...string) *world {
+	t.Helper()
+	w := &world{client: newHost(t), router: newHost(t), server: newHost(t)}
+	for _, x := range []struct {
+		dev string
+		to  *host
+	}{{"eth0", w.client}, {"eth1", w.server}} {
+		w.router.run("ip", "link", "add", x.dev, "type", "veth", "peer", "name", "wire0", "netns", x.to.path)
+		x.to.script("ip link set wire0 up")
+		// The devices belong to weir: the kernel has no addresses on them.
+		w.router.run("sysctl", "-qw", "net.ipv6.conf."+x.dev+".disable_ipv6=1")
+	}
+	w.server.script(`ip addr add 203.0.113.1/24 dev wire0
+		ip addr add 198.51.100.1/32 dev lo
+		ip addr add 2001:db8:2::1/64 dev wire0 nodad
+		ip addr add 2001:db8:9::1/128 dev lo`)
+	w.client.script(`ip addr add 192.0.2.10/24 dev wire0
+		ip addr add 2001:db8:1::10/64 dev wire0 nodad
+		ip route add default via 192.0.2.1
+		ip route add default via 2001:db8:1::1`)
+	w.sniffer = w.server.sniff("wire0", headLen, "192.0.2.0/24", "2001:db8:1::/64")
+	w.weir = w.router.weir(append(append([]string{"run"}, args...), dir)...)
+	return w
+}
+
+func TestProgramsOverEthernet(t *testing.T) {
+	dir := machineFiles(t, map[string]string{"machine.yaml": etherYAML, "rules.v4": homeRules, "rules.v6": home6Rules})
+	w := newEtherWorld(t, dir, "--queues=2")
+	w.serve("203.0.113.1:80")
+	w.serve("198.51.100.1:80")
+	w.serve("[2001:db8:9::1]:80")
+	t.Run("ping finds the neighbours", func(t *testing.T) {
+		for _, a := range []string{"203.0.113.1", "198.51.100.1", "192.0.2.1", "2001:db8:2::1", "2001:db8:9::1", "2001:db8:1::1"} {
+			w.client.run("ping", "-c1", "-W5", a)
+		}
+	})
+	t.Run("HTTP by a neighbour and by a gateway", func(t *testing.T) {
+		w.echo(t, "203.0.113.1:80", "203.0.113.2", 8<<20)
+		w.echo(t, "198.51.100.1:80", "203.0.113.2", 8<<20)
+	})
+	t.Run("HTTP over IPv6", func(t *testing.T) { w.echo(t, "[2001:db8:9::1]:80", "2001:db8:2::2", 8<<20) })
+	t.Run("the neighbours know weir by the device's address", func(t *testing.T) {
+		w.server.run("ping", "-c1", "-W5", "203.0.113.2")
+		out := w.server.run("ip", "neigh", "show", "203.0.113.2")
+		mac := regexp.MustCompile(`link/ether (\S+)`).FindStringSubmatch(w.router.run("ip", "link", "show", "eth1"))[1]
+		if !strings.Contains(out, mac) {
+			t.Errorf("%s, want %s", out, mac)
+		}
+	})
+	t.Run("a device that was switched off is used again when it is on", func(t *testing.T) {
+		w.router.script("ip link set eth1 down")
+		w.weir.wait("device lost", 1)
+		w.router.script("ip link set eth1 up")
+		w.weir.wait("device is back", 1)
+		eventually(t, "no way through", func() error { _, err := w.client.try("ping", "-c1", "-W1", "203.0.113.1"); return err })
+	})
+	w.weir.stop()
+	w.sniffer.clean(t)
+}
+
+func TestDatagramsOverEthernet(t *testing.T) {
+	w := newEtherWorld(t, machineFiles(t, map[string]string{"machine.yaml": etherYAML, "rules.v4": homeRules}))
+	s := w.server.listenPacket("udp", "203.0.113.1:53")
+	go func() {
+		b := make([]byte, 65536)
+		for {
+			n, a, err := s.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = s.WriteTo(b[:n], a)
+		}
+	}()
+	c, err := w.client.dial(t.Context(), "udp", "203.0.113.1:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, n := range []int{1, 1472, 1473, 20000} {
+		ask, got := bytes.Repeat([]byte{byte(n)}, n), make([]byte, n)
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := c.Write(ask); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, ask) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+	w.weir.stop()
+}
