@@ -1,18 +1,23 @@
 package route
 
-import "weir/packet"
+import (
+	"math"
 
-// learnedLife is how long a learned MTU is believed (Linux: the sysctls
-// net.ipv4.route.mtu_expires and net.ipv6.route.mtu_expires).
-const learnedLife = 600e9
+	"weir/packet"
+)
+
+// Learning is how a family believes what routers say of the path MTU (Linux:
+// the sysctls net.ipv4.route.mtu_expires and min_pmtu,
+// net.ipv6.route.mtu_expires).
+type Learning struct {
+	Life int64 // ns
+	// Least is the smallest MTU of IPv4 that is believed, in bytes; who names
+	// a smaller one gets this and no more "don't fragment".
+	Least int
+}
 
 // learnedMax bounds the destinations about which something was learned.
 const learnedMax = 4096
-
-// minLearned4 is the smallest MTU of IPv4 that is believed (Linux:
-// net.ipv4.route.min_pmtu); who names a smaller one gets this and no more
-// "don't fragment".
-const minLearned4 = 552
 
 type destination struct {
 	fam packet.Family
@@ -28,14 +33,14 @@ type learned struct {
 // LearnMTU notes that packets to dst must not be longer than mtu bytes, as a
 // router on the way said to this machine. It reports whether that is news. now
 // is ns since the epoch. Linux: __ip_rt_update_pmtu, __ip6_rt_update_pmtu.
-func (t *Table) LearnMTU(f packet.Family, dst packet.Addr, mtu int, now int64) bool {
+func (t *Table) LearnMTU(f packet.Family, dst packet.Addr, mtu int, how Learning, now int64) bool {
 	r := t.Lookup(&Key{Family: f, Dst: dst})
 	if r.Type != Unicast || r.PathMTU() < mtu || f == packet.IPv6 && (mtu < 1280 || mtu == r.PathMTU()) {
 		return false
 	}
-	l := learned{mtu: mtu, until: now + learnedLife}
-	if f == packet.IPv4 && mtu < minLearned4 {
-		l.mtu, l.locked = min(r.PathMTU(), minLearned4), true
+	l := learned{mtu: mtu, until: now + how.Life}
+	if f == packet.IPv4 && mtu < how.Least {
+		l.mtu, l.locked = min(r.PathMTU(), how.Least), true
 	}
 	if t.learned == nil {
 		t.learned = map[destination]learned{}
@@ -57,7 +62,7 @@ func (t *Table) ExpireMTUs(now int64) bool {
 	if n == 0 || now <= t.oldest {
 		return false
 	}
-	t.oldest = now + learnedLife
+	t.oldest = math.MaxInt64
 	for d, l := range t.learned {
 		if l.until < now {
 			delete(t.learned, d)

@@ -63,6 +63,9 @@ type Config struct {
 	// no limit.
 	RouteErrorCost, RouteErrorBurst int64
 
+	// PathMTU is how IPv4 and IPv6 believe what routers tell.
+	PathMTU [2]route.Learning
+
 	Defrag  defrag.Config
 	Sockets []Socket
 }
@@ -75,6 +78,7 @@ func DefaultConfig() Config {
 		EchoIgnoreBroadcasts: true,
 		RateMask4:            6168,
 		MsgsBurst:            50,
+		PathMTU:              [2]route.Learning{{Life: 600e9, Least: 552}, {Life: 600e9}},
 		Defrag:               defrag.DefaultConfig(),
 	}
 	// All ICMPv6 errors but "packet too big".
@@ -110,6 +114,11 @@ func FromSysctl(values map[string]string, ifs *iface.Set) (Config, error) {
 	c.MsgsBurst = int(s.num("net.ipv4.icmp_msgs_burst", int64(c.MsgsBurst)))
 	c.RouteErrorCost = s.num("net.ipv4.route.error_cost", 0) * jiffy
 	c.RouteErrorBurst = s.num("net.ipv4.route.error_burst", 0) * jiffy
+
+	c.PathMTU = [2]route.Learning{
+		{Life: s.num("net.ipv4.route.mtu_expires", 600) * sec, Least: int(s.num("net.ipv4.route.min_pmtu", 552))},
+		{Life: s.num("net.ipv6.route.mtu_expires", 600) * sec},
+	}
 
 	d := &c.Defrag
 	d.V4.Timeout = s.num("net.ipv4.ipfrag_time", 30) * sec

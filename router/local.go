@@ -108,7 +108,7 @@ func (r *Router) learnMTU(t *hook.Traversal, quoted []byte, mtu int) {
 		q = outQuery{src: in.Src(), anySource: true}
 	}
 	q.dst = in.Dst()
-	if _, why := r.routeOut(f, &q); why != hook.NoReason || !r.routes.LearnMTU(f, q.dst, mtu, r.now) {
+	if _, why := r.routeOut(f, &q); why != hook.NoReason || !r.routes.LearnMTU(f, q.dst, mtu, r.cfg.PathMTU[busy(f)], r.now) {
 		return
 	}
 	if r.learned != nil {

@@ -133,6 +133,9 @@ func newSysctl(d dice) map[string]string {
 		"net.ipv4.icmp_errors_use_inbound_ifaddr": bit(0, 15),
 		"net.ipv4.ip_default_ttl":                 oneOf(d, "64", "64", "64", "128", "1"),
 		"net.ipv6.icmp.echo_ignore_all":           bit(0, 5),
+		// The kernel forgets by the wall clock.
+		"net.ipv4.route.mtu_expires": "1000000",
+		"net.ipv6.route.mtu_expires": "1000000",
 	}
 	for _, t := range timeouts {
 		v := t.standard

@@ -83,6 +83,9 @@ func (m *tcpmssTarget) Do(t *hook.Traversal) xtables.Code {
 			headers = 60
 		}
 		mtu := min(t.Route.PathMTU(), reverseMTU(t))
+		if p.Family == packet.IPv4 {
+			mtu = min(mtu, math.MaxUint16) // lo's is longer than a packet can be
+		}
 		if mtu <= headers {
 			t.Why = hook.ReasonTooBig
 			return xtables.Drop
