@@ -36,6 +36,10 @@ type Config struct {
 	Start int64
 	// Listen are the sockets that take what is delivered to them.
 	Listen []router.Socket
+	// Handover: the machine's own stack is somebody else's. What is delivered
+	// leaves as an Output by lo, and nothing here answers it; what that stack
+	// sends comes in by Depart.
+	Handover bool
 	// Seed of every random choice. The hash of the connection table is
 	// keyed by it too: give a secret one where strangers send packets.
 	Seed uint64
@@ -73,7 +77,7 @@ func New(c Config) (*Machine, []error) {
 	if err != nil {
 		errs = append(errs, err)
 	}
-	rc.Sockets = c.Listen
+	rc.Sockets, rc.Handover = c.Listen, c.Handover
 	random := c.Rand
 	if random == nil {
 		random = NewRand(c.Seed)

@@ -56,7 +56,8 @@ const (
 	Held      Verdict = "held" // a fragment that waits
 )
 
-// Output is a packet that leaves the machine.
+// Output is a packet that leaves the machine; with Config.Handover also one
+// for its own stack, whose Dev is lo.
 type Output struct {
 	Dev *iface.Iface
 	// Data is the packet from the IP header on. It may be the very bytes
@@ -154,26 +155,33 @@ func (m *Machine) walk(a *Arrival, now int64) Result {
 // Send takes a packet that this machine itself sends; it enters at OUTPUT.
 // owner is what -m owner sees, nil if unknown.
 func (m *Machine) Send(data []byte, owner *hook.Owner, now int64) Result {
-	return m.send(data, nil, owner, now)
+	return m.Depart(&Departure{Data: data, Owner: owner}, now)
 }
 
-// SendBy is Send for a packet that has to leave by an interface, as that of a
-// socket bound to it.
-func (m *Machine) SendBy(out *iface.Iface, data []byte, now int64) Result {
-	return m.send(data, out, nil, now)
+// Departure is a packet that the machine itself sends.
+type Departure struct {
+	Data []byte
+	// Out is the interface by which it has to leave, as of a socket bound to
+	// it; nil for any.
+	Out *iface.Iface
+	// Owner is what -m owner sees, nil if unknown.
+	Owner *hook.Owner
+	// Offload is what the stack left to do.
+	Offload packet.Offload
 }
 
-func (m *Machine) send(data []byte, out *iface.Iface, owner *hook.Owner, now int64) Result {
+// Depart is Send for all that can be said of a packet.
+func (m *Machine) Depart(d *Departure, now int64) Result {
 	m.begin(now)
 	if m.watcher != nil {
-		m.watching = m.watcher.Want(nil, data, now)
+		m.watching = m.watcher.Want(nil, d.Data, now)
 	}
-	if !m.start(data, packet.Link{}, now) {
+	if !m.start(d.Data, packet.Link{}, now) || !m.pkt.SetOffload(d.Offload) {
 		return m.refuse(hook.ReasonMalformed)
 	}
 	m.t.Local = true
-	m.t.Out = out
-	m.t.SocketOwner = owner
+	m.t.Out = d.Out
+	m.t.SocketOwner = d.Owner
 	return m.finish(m.router.Send(&m.t))
 }
 

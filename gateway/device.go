@@ -55,3 +55,6 @@ type Queue interface {
 	// and err says why the first of them was. Data is not kept.
 	Write(batch []Packet) (n int, err error)
 }
+
+// maxPacket is the longest IP packet in bytes.
+const maxPacket = 65535

@@ -34,7 +34,7 @@ type Options struct {
 	// called while the machine is held and must not wait.
 	Log hook.Logger
 	// Devices are devices that are there already, by the name of the
-	// interface. Others are opened as the machine's links say.
+	// interface; "local" leads to the machine's own stack. Others are opened as the machine's links say.
 	Devices map[string]Device
 	// Queues is how many queues a device may have; 0 is one for each CPU that
 	// Go uses.
@@ -88,6 +88,7 @@ func New(dir string, o Options) (*Gateway, []error) {
 	c := replay.Config(m, seed)
 	c.Start = g.clock()
 	c.Log = o.Log
+	c.Handover = m.LocalTUN != ""
 	if c.Log == nil {
 		g.lines = newLines(g.log)
 		c.Log = g.lines
@@ -144,9 +145,12 @@ func (g *Gateway) plug() (errs []error) {
 		g.byDev[i.Index] = p
 	}
 	if g.mach.LocalTUN != "" {
-		errs = append(errs, fmt.Errorf("%s: local: %s is not supported", g.mach.Dir, g.mach.LocalTUN))
+		errs = append(errs, g.plugLocal()...)
 	}
 	for name := range g.opt.Devices {
+		if name == machine.Local && g.mach.LocalTUN != "" {
+			continue
+		}
 		if g.mach.Iface(name) == nil {
 			errs = append(errs, fmt.Errorf("%s: a device is given for interface %s, which does not exist", g.mach.Dir, name))
 		}

@@ -147,7 +147,7 @@ func (e *Ethernet) sendND(typ, flags byte, src, dst, target packet.Addr, option 
 	now := e.port.g.clock()
 	var list [][]byte
 	e.port.g.Do(func(m *engine.Machine) {
-		for _, o := range m.SendBy(out, d, now).Out {
+		for _, o := range m.Depart(&engine.Departure{Data: d, Out: out}, now).Out {
 			if o.Dev == out {
 				list = append(list, append([]byte(nil), o.Data...))
 			}

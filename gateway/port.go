@@ -16,6 +16,7 @@ type port struct {
 	name  string
 	link  machine.Link
 	given Device // by the gateway's owner
+	local bool   // it leads to the machine's own stack
 	// iface is the machine's interface, which Reload replaces.
 	iface atomic.Pointer[iface.Iface]
 
@@ -173,6 +174,7 @@ type worker struct {
 	in      []engine.Arrival
 	results []engine.Result
 	sender  sender
+	arena   []byte
 	ether   *Ethernet // nil: the link has no frames
 }
 
@@ -203,6 +205,10 @@ func (w *worker) run(q Queue) error {
 
 func (w *worker) carry(batch []Packet) {
 	p := w.p
+	if p.local {
+		w.carryLocal(batch)
+		return
+	}
 	in := p.iface.Load()
 	w.in = w.in[:0]
 	for i := range batch {
@@ -256,7 +262,7 @@ func (s *sender) queue(list []engine.Output) {
 		if o.Dev != s.dev {
 			s.dev, s.last = o.Dev, s.of(o.Dev)
 		}
-		if s.last != nil {
+		if s.last != nil && !(s.last.p.local && isND(o.Data)) {
 			s.last.batch = append(s.last.batch, Packet{Data: o.Data, Via: o.Via, Offload: o.Offload})
 		}
 	}

@@ -55,7 +55,11 @@ func (g *Gateway) Reload() []error {
 		if !sameNetwork(g.mach, m) {
 			g.eng.SetNetwork(m.Ifaces, m.Routes, g.clock())
 			for _, p := range g.ports {
-				p.iface.Store(g.eng.Ifaces().Name(p.name))
+				if p.local {
+					p.iface.Store(g.eng.Routes().Loopback())
+				} else {
+					p.iface.Store(g.eng.Ifaces().Name(p.name))
+				}
 			}
 		}
 	})

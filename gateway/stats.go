@@ -16,6 +16,9 @@ type Stats struct {
 	TxPackets, TxBytes uint64
 	// TxDropped is packets that the device did not take.
 	TxDropped uint64
+	// Foreign is packets of the machine's own stack that came from addresses
+	// which are not the machine's, and were dropped.
+	Foreign uint64
 	// Reopened is how often the device was gone and came back.
 	Reopened uint64
 }
@@ -31,6 +34,7 @@ func (c *counter) add(packets, bytes uint64) {
 type counters struct {
 	rx, tx    counter
 	txDropped atomic.Uint64
+	foreign   atomic.Uint64
 	reopened  atomic.Uint64
 }
 
@@ -49,7 +53,7 @@ func (g *Gateway) Stats() []Stats {
 			Iface:     p.name,
 			RxPackets: p.stats.rx.packets.Load(), RxBytes: p.stats.rx.bytes.Load(),
 			TxPackets: p.stats.tx.packets.Load(), TxBytes: p.stats.tx.bytes.Load(),
-			TxDropped: p.stats.txDropped.Load(), Reopened: p.stats.reopened.Load(),
+			TxDropped: p.stats.txDropped.Load(), Foreign: p.stats.foreign.Load(), Reopened: p.stats.reopened.Load(),
 		}
 		p.mu.Lock()
 		if p.dev != nil {

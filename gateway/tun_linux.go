@@ -37,9 +37,6 @@ const (
 	tunUDP      = 0x20 | 0x40
 )
 
-// maxPacket is the longest IP packet.
-const maxPacket = 65535
-
 // openTUN attaches to a TUN device, which is made if it is not there, with up
 // to queues queues. It stays down until Up.
 func openTUN(name string, mtu, queues int) (*tun, error) {

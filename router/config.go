@@ -45,6 +45,10 @@ type Config struct {
 	Forward6 bool        // net.ipv6.conf.all.forwarding
 	TTL      uint8       // ip_default_ttl
 
+	// Handover: what is delivered to the machine goes to the Sink by lo, for a
+	// stack that is somebody else's.
+	Handover bool
+
 	EchoIgnoreAll4, EchoIgnoreBroadcasts                   bool
 	EchoIgnoreAll6, EchoIgnoreAnycast, EchoIgnoreMulticast bool
 	AnycastErrors                                          bool // net.ipv6.icmp.error_anycast_as_unicast

@@ -24,6 +24,10 @@ func (r *Router) deliver(p *passage) Fate {
 	if f, done := r.run(hook.Input, p); done {
 		return f
 	}
+	if r.cfg.Handover {
+		r.sink.Transmit(r.lo, t.Pkt, t)
+		return Delivered
+	}
 	if t.Pkt.Family == packet.IPv6 {
 		return r.deliver6(p)
 	}
