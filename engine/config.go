@@ -65,7 +65,7 @@ type Text struct {
 // New builds a machine, or says everything that is wrong with the
 // configuration; errors with a place are *xtables.Error.
 func New(c Config) (*Machine, []error) {
-	m := &Machine{shared: xtables.Shared{Named: map[string]any{}}, interpret: c.Interpret}
+	m := &Machine{interpret: c.Interpret}
 	var ifs []*iface.Iface
 	if !hasLoopback(c.Ifaces) {
 		ifs = append(ifs, route.Loopback())

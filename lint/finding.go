@@ -94,7 +94,7 @@ func Check(rs *xtables.Ruleset, m *engine.Machine) []Finding {
 	for _, tb := range rs.Tables {
 		l := &linter{table: analyze(tb, map[string]int{}), likes: likesOf(m, rs.Family), place: map[*xtables.Rule]Place{}}
 		l.probe = probe{env: hook.Env{CT: conntrack.New(conntrack.Config{}), Routes: m.Routes(), Ifaces: m.Ifaces(), Rand: engine.NewRand(1)},
-			shared: xtables.Shared{Named: map[string]any{}}}
+			shared: xtables.Shared{}}
 		l.copy = l.probe.table(tb)
 		for _, c := range tb.Chains {
 			for i, r := range c.Rules {

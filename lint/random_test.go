@@ -138,7 +138,7 @@ func TestDeadRulesAreDead(t *testing.T) {
 		}
 		found := Check(rs, m)
 		p := &probe{env: hook.Env{CT: conntrack.New(conntrack.Config{}), Routes: m.Routes(), Ifaces: m.Ifaces(), Rand: engine.NewRand(1)},
-			shared: xtables.Shared{Named: map[string]any{}}}
+			shared: xtables.Shared{}}
 		tb := p.table(rs.Tables[0])
 		for range 1500 {
 			at, s := strays(r)

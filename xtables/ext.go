@@ -146,16 +146,6 @@ type Context struct {
 	Sets *ipset.Sets
 }
 
-// Shared is state that outlives a rule set: named lists and tables
-// (recent, hashlimit, sets). One per machine, handed to Bind.
-type Shared struct {
-	// Named holds state by "kind/family/name"; whoever creates an entry
-	// gives it its type.
-	Named map[string]any
-	// Sets are the machine's sets; nil is none.
-	Sets *ipset.Sets
-}
-
 // MatchExt describes a match: its options, where it may stand, how it is read.
 type MatchExt struct {
 	Name     string

@@ -53,6 +53,9 @@ func (c *checkCmd) Run(e *env) error {
 			continue
 		}
 		f, ferrs := save.Parse(name, src, fam, list)
+		if len(ferrs) == 0 {
+			ferrs = f.Rules.Bind(&xtables.Shared{Sets: list.Sets})
+		}
 		errs = append(errs, ferrs...)
 		if len(ferrs) == 0 && c.Print {
 			if _, err := e.stdout.Write(save.Print(f)); err != nil {

@@ -94,6 +94,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 	if b, err := os.ReadFile(cut); err != nil || os.WriteFile(cut, b[:len(b)-10], 0o600) != nil {
 		t.Fatal(err)
 	}
+	clash := machineDir(t, map[string]string{"rules.v4": "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j IDLETIMER --timeout 5 --label x\n-A INPUT -j IDLETIMER --timeout 5 --label x --alarm\nCOMMIT\n"})
 	unnamed := captureFile(t, "nowhere udp 192.0.2.10:4000 > 198.51.100.1:53 len=4")
 	for _, c := range []struct {
 		name string
@@ -122,6 +123,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"two things to standard output", []string{"replay", good, cap, "-w", "-", "--json", "-"}, 2, "standard output"},
 		{"a file that cannot be made", []string{"replay", good, cap, "--json", good + "/no/file"}, 1, "no such file"},
 		{"check", []string{"check", good + "/rules.v4"}, 0, ""},
+		{"check of rules that fit together badly", []string{"check", clash + "/rules.v4"}, 1, "rules.v4:4:13: --label"},
 		{"check of a bad file", []string{"check", bad + "/rules.v4"}, 1, "rules.v4:2:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -58,6 +58,7 @@ const (
 )
 
 type hashlimitMatch struct {
+	xtables.Use
 	family packet.Family
 	name   string
 	above  bool
@@ -341,18 +342,11 @@ func (c *hashConfig) fits() bool {
 // Bind finds the table of that name, with the parameters that it was made
 // with, or makes it.
 func (m *hashlimitMatch) Bind(s *xtables.Shared) error {
-	if s.Named == nil {
-		s.Named = make(map[string]any)
+	t := m.Hold(s, "hashlimit/"+m.family.String()+"/"+m.name, m.table).(*hashTable)
+	if t.cfg.rateMatch != m.cfg.rateMatch {
+		return errors.New("--hashlimit-name: the table of that name is one with and without --hashlimit-rate-match")
 	}
-	key := "hashlimit/" + m.family.String() + "/" + m.name
-	if t, ok := s.Named[key].(*hashTable); ok {
-		if t.cfg.rateMatch != m.cfg.rateMatch {
-			return errors.New("--hashlimit-name: the table of that name is one with and without --hashlimit-rate-match")
-		}
-		m.use(t)
-	} else {
-		s.Named[key] = m.table
-	}
+	m.use(t)
 	return nil
 }
 

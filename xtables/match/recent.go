@@ -32,6 +32,7 @@ func Recent() xtables.MatchExt {
 }
 
 type recentMatch struct {
+	xtables.Use
 	family            packet.Family
 	op, name          string
 	not               bool
@@ -101,15 +102,10 @@ func parseRecent(c *xtables.Context, given []xtables.Given) (xtables.Match, erro
 // Bind finds the list of that name, or makes it. More hits than it has room
 // for empties it, as in Linux.
 func (m *recentMatch) Bind(s *xtables.Shared) error {
-	if s.Named == nil {
-		s.Named = make(map[string]any)
-	}
-	key := "recent/" + m.family.String() + "/" + m.name
-	if l, ok := s.Named[key].(*recentList); ok {
+	l := m.Hold(s, "recent/"+m.family.String()+"/"+m.name, m.list).(*recentList)
+	if l != m.list {
 		m.list = l
 		m.list.room(m.hits)
-	} else {
-		s.Named[key] = m.list
 	}
 	return nil
 }

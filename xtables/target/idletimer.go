@@ -22,6 +22,7 @@ func IdleTimer() xtables.TargetExt {
 }
 
 type idleTimerTarget struct {
+	xtables.Use
 	timeout uint32
 	label   string
 	alarm   bool
@@ -52,14 +53,9 @@ func parseIdleTimer(_ *xtables.Context, given []xtables.Given) (xtables.Target, 
 
 // Bind refuses a timer of the same name and another kind.
 func (m *idleTimerTarget) Bind(s *xtables.Shared) error {
-	if s.Named == nil {
-		s.Named = make(map[string]any)
-	}
-	key := "idletimer/" + m.label
-	if alarm, ok := s.Named[key].(bool); ok && alarm != m.alarm {
+	if m.Hold(s, "idletimer/"+m.label, m.alarm) != m.alarm {
 		return errors.New("--label: there is a timer of that name, with and without --alarm")
 	}
-	s.Named[key] = m.alarm
 	return nil
 }
 

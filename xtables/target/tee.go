@@ -17,6 +17,7 @@ func Tee() xtables.TargetExt {
 }
 
 type teeTarget struct {
+	xtables.Use
 	family  packet.Family
 	gateway packet.Addr
 	// copying guards against copies of copies; one for all rules of a
@@ -36,19 +37,12 @@ func parseTee(c *xtables.Context, given []xtables.Given) (xtables.Target, error)
 	if !ok || a.IsZero() {
 		return nil, args.Bad(g, "an address of a gateway")
 	}
-	return &teeTarget{c.Family, a, new(bool)}, nil
+	return &teeTarget{family: c.Family, gateway: a, copying: new(bool)}, nil
 }
 
 // Bind shares the guard among all rules of the machine.
 func (m *teeTarget) Bind(s *xtables.Shared) error {
-	if s.Named == nil {
-		s.Named = make(map[string]any)
-	}
-	if busy, ok := s.Named["tee/busy"].(*bool); ok {
-		m.copying = busy
-	} else {
-		s.Named["tee/busy"] = m.copying
-	}
+	m.copying = m.Hold(s, "tee/busy", m.copying).(*bool)
 	return nil
 }
 
