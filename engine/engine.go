@@ -234,7 +234,7 @@ func (m *Machine) tick(now int64) {
 func (m *Machine) refuse(r hook.Reason) Result {
 	m.drops[r]++
 	res := Result{Verdict: Dropped, Reason: r, Steps: m.rec.Steps}
-	m.saw(&res)
+	m.saw(res)
 	return res
 }
 
@@ -264,7 +264,7 @@ func (m *Machine) finish(f router.Fate) Result {
 		res.Reason = m.t.Why
 		m.drops[m.t.Why]++
 	}
-	m.saw(&res)
+	m.saw(res)
 	m.env.CT.Release(m.t.CT)
 	m.env.CT.Reap()
 	return res

@@ -43,6 +43,7 @@ type pathKey struct {
 	mtu     int
 	steps   uint64 // hash of the walk
 	status  conntrack.Status
+	cares   conntrack.Status // bits of status that count
 	mark    uint32
 	tos     uint8
 	via     packet.Addr // next hop, zero if it is the destination
@@ -98,12 +99,12 @@ func (m *Machine) recall() bool {
 		return false
 	}
 	w := &y.paths.list[i]
-	if w.in != t.In || w.status != c.Status || w.mark != c.Mark || w.tos != p.TOS() || p.Wire() > w.mtu {
+	if w.in != t.In || w.status != c.Status&w.cares || w.mark != c.Mark || w.tos != p.TOS() || p.Wire() > w.mtu {
 		t.Memo = y.memo.Reset()
 		return false
 	}
 	y.verdict = m.env.CT.TrackFound(p, c, d, &t.CT, t.Now)
-	if !y.verdict.OK || t.CT.Conn != c || t.CT.Info != w.info || c.Status != w.status {
+	if !y.verdict.OK || t.CT.Conn != c || t.CT.Info != w.info || c.Status&w.cares != w.status {
 		y.judged = true
 		return false
 	}
@@ -138,7 +139,11 @@ func (m *Machine) learn() {
 	if info != conntrack.InfoEstablished && info != conntrack.InfoEstablishedReply {
 		return
 	}
-	k := pathKey{in: t.In, out: t.Out, via: t.Route.Gateway, mtu: t.Route.MTU, status: c.Status, mark: c.Mark, tos: p.TOS(), info: info, nat: m.of(t).nat != nil}
+	cares := ^conntrack.Status(0)
+	if !t.Memo.Assured {
+		cares = ^conntrack.Assured
+	}
+	k := pathKey{in: t.In, out: t.Out, via: t.Route.Gateway, mtu: t.Route.MTU, status: c.Status & cares, cares: cares, mark: c.Mark, tos: p.TOS(), info: info, nat: m.of(t).nat != nil}
 	k.steps = hashSteps(t.Memo.Steps)
 	n, known := y.index[k]
 	if !known {

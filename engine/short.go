@@ -39,7 +39,7 @@ func (l *lane) short(y *paths, q *conntrack.Probe, in *iface.Iface, now int64) *
 		return nil
 	}
 	w := y.of(q.Conn, q.Dir)
-	if w == nil || w.in != in || w.status != q.Conn.Status || w.mark != q.Conn.Mark || q.Offload.Wire(q.Data, q.L4, q.Proto) > w.mtu ||
+	if w == nil || w.in != in || w.status != q.Conn.Status&w.cares || w.mark != q.Conn.Mark || q.Offload.Wire(q.Data, q.L4, q.Proto) > w.mtu ||
 		w.tos != tosOf(q) || !l.ct.Judge(q, now) {
 		l.ct.Done(q)
 		return nil

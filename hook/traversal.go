@@ -55,13 +55,16 @@ type Memo struct {
 	// Varying is set when the outcome hangs on something that other packets
 	// of the same connection and direction may have otherwise.
 	Varying bool
+	// Assured is set when a rule may have looked whether the connection is
+	// assured.
+	Assured bool
 	// Steps are the rules and policies that counted the packet.
 	Steps []MemoStep
 }
 
 // Reset empties the memo for the next packet.
 func (m *Memo) Reset() *Memo {
-	m.Varying = false
+	m.Varying, m.Assured = false, false
 	m.Steps = m.Steps[:0]
 	return m
 }

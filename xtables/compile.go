@@ -130,6 +130,9 @@ func (tb *Table) compile(r *Rule, devs map[string]uint32) op {
 		if s, ok := m.Match.(Steady); ok {
 			m.steady = s.Steady()
 		}
+		if s, ok := m.Match.(StatusReader); ok {
+			m.assured = s.ReadsStatus()
+		}
 		tb.matches = append(tb.matches, m)
 	}
 	return o

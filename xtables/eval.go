@@ -215,8 +215,9 @@ rules:
 		if o.nm != 0 {
 			ms := tb.matches[o.match : o.match+uint32(o.nm)]
 			for i := range ms {
-				if t.Memo != nil && !ms[i].steady {
-					t.Memo.Varying = true
+				if t.Memo != nil {
+					t.Memo.Varying = t.Memo.Varying || !ms[i].steady
+					t.Memo.Assured = t.Memo.Assured || ms[i].assured
 				}
 				if ms[i].Match.Match(t) {
 					continue

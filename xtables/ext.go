@@ -27,6 +27,14 @@ type Steady interface {
 	Steady() bool
 }
 
+// StatusReader is a Match that may look at the status of a connection, of
+// which ASSURED comes while packets of one kind flow. What a walk did in which
+// nobody looked is remembered beyond that. A Steady match that reads the status
+// has to have this method.
+type StatusReader interface {
+	ReadsStatus() bool
+}
+
 // Explainer is a Match that can say, for traces, what the packet had where
 // the match looked: "state is NEW", "is 8080". Called right after Match
 // returned false, before anything else ran.

@@ -26,7 +26,8 @@ type RuleMatch struct {
 	Match Match
 	Pos   Pos
 
-	steady bool // see Steady
+	steady  bool // see Steady
+	assured bool // see StatusReader
 }
 
 // Kind is what a rule does when it matches.

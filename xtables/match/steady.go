@@ -4,6 +4,10 @@ package match
 // direction (xtables.Steady), in one place: what a match may look at beyond
 // tuple, interfaces, marks, status and state has to stay out of this list.
 
+// ReadsStatus: --ctstatus does. The states SNAT and DNAT ask for bits that do
+// not change.
+func (m *conntrackMatch) ReadsStatus() bool { return m.given&ctStatus != 0 }
+
 // Steady: the text decides nothing.
 func (*commentMatch) Steady() bool { return true }
 
