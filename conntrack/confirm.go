@@ -65,14 +65,7 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 	}
 	c.deadline += now
 	tb.start(c, now)
-	if c.Tuple[Original] == c.Tuple[Reply] {
-		c.flags |= symmetric
-	}
-	tb.index.insert(tb, ho, makeRef(c.index, Original))
-	tb.index.insert(tb, hr, makeRef(c.index, Reply))
-	tb.publish()
-	tb.entered(c)
-	c.Status |= Confirmed
+	tb.link(c, ho, hr)
 	if c.ext != 0 && tb.Helper(c) != 0 {
 		c.note(EventBitHelper)
 	}
@@ -82,6 +75,18 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 		c.note(EventBitNew)
 	}
 	return pass()
+}
+
+// link puts a connection's tuples into the index. Their hashes are ho and hr.
+func (tb *Table) link(c *Conn, ho, hr uint64) {
+	if c.Tuple[Original] == c.Tuple[Reply] {
+		c.flags |= symmetric
+	}
+	tb.index.insert(tb, ho, makeRef(c.index, Original))
+	tb.index.insert(tb, hr, makeRef(c.index, Reply))
+	tb.publish()
+	tb.entered(c)
+	c.Status |= Confirmed
 }
 
 func (tb *Table) start(c *Conn, now int64) {

@@ -9,22 +9,8 @@ func (tb *Table) create(orig, reply *Tuple, hash uint32, tmpl *Template, now int
 		tb.pressure = true
 		return nil
 	}
-	tb.count++
-	tb.seq++
-	c := tb.take()
-	c.Tuple[Original], c.Tuple[Reply] = *orig, *reply
-	if orig.Zone != reply.Zone {
-		tb.apart.Add(1)
-	}
-	c.Seq = tb.seq
-	c.flags = live
+	c := tb.newConn(orig, reply)
 	c.policy = tb.policyFor(tmpl, orig)
-	if tb.cfg.Acct {
-		tb.addCounters(c)
-	}
-	if tb.cfg.Timestamp {
-		tb.addStart(c)
-	}
 	tb.initEvents(c, tmpl)
 	if met := tb.expects.count != 0 && tb.meet(c, now); !met && tmpl != nil && tmpl.HelperID != 0 {
 		tb.attach(c, tmpl.HelperID)
@@ -34,6 +20,26 @@ func (tb *Table) create(orig, reply *Tuple, hash uint32, tmpl *Template, now int
 		tb.extOf(c).expMask = tb.expectMask(tmpl)
 	}
 	tb.publish()
+	return c
+}
+
+// newConn takes a slot for a connection that is not in the table yet.
+func (tb *Table) newConn(orig, reply *Tuple) *Conn {
+	tb.count++
+	tb.seq++
+	c := tb.take()
+	c.Tuple[Original], c.Tuple[Reply] = *orig, *reply
+	if orig.Zone != reply.Zone {
+		tb.apart.Add(1)
+	}
+	c.Seq = tb.seq
+	c.flags = live
+	if tb.cfg.Acct {
+		tb.addCounters(c)
+	}
+	if tb.cfg.Timestamp {
+		tb.addStart(c)
+	}
 	return c
 }
 

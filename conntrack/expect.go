@@ -336,6 +336,14 @@ func (tb *Table) unexpectAll(c *Conn, now int64) {
 	}
 }
 
+// FlushExpects removes all expectations (conntrack -F expect).
+func (tb *Table) FlushExpects(now int64) {
+	x := &tb.expects
+	for slot := uint32(1); slot < x.used; slot++ {
+		tb.Unexpect(x.at(slot), now)
+	}
+}
+
 // ExpectedBy calls f with the expectations of a connection, the newest first,
 // until it returns false. f may remove the one that it is given.
 func (tb *Table) ExpectedBy(c *Conn, f func(*Expect) bool) {

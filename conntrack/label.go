@@ -41,3 +41,14 @@ func (tb *Table) SetLabel(c *Conn, bit uint8) {
 	l[bit/64] |= 1 << (bit % 64)
 	c.note(EventBitLabel)
 }
+
+// putLabel sets or clears a label.
+func (tb *Table) putLabel(c *Conn, bit uint8, on bool) {
+	switch {
+	case on:
+		tb.SetLabel(c, bit)
+	case tb.HasLabel(c, bit):
+		tb.labels[c.index/chunkConns][c.index%chunkConns][bit/64] &^= 1 << (bit % 64)
+		c.note(EventBitLabel)
+	}
+}

@@ -38,16 +38,23 @@ type Printer struct {
 // Entry adds a connection as conntrack -L lists it at time now, ns since the
 // Unix epoch.
 func (p *Printer) Entry(b []byte, tb *conntrack.Table, c *conntrack.Conn, now int64) []byte {
+	if p.Options&Proc != 0 {
+		return AppendProc(b, tb, c, now)
+	}
 	e := listed(tb, c, now)
+	return e.print(b, p, conntrack.EventNew)
+}
+
+// print writes the entry in the printer's format; kind is that of the command
+// line of Save.
+func (e *entry) print(b []byte, p *Printer, kind conntrack.EventKind) []byte {
 	switch {
 	case p.Options&Save != 0:
-		return e.appendSave(b, conntrack.EventNew)
+		return e.appendSave(b, kind)
 	case p.Options&XML != 0:
 		return e.appendXML(b, p)
 	case p.Options&(JSON|Flat) != 0:
 		return e.appendJSON(b, p)
-	case p.Options&Proc != 0:
-		return AppendProc(b, tb, c, now)
 	}
 	return e.append(b, p)
 }
@@ -56,30 +63,24 @@ func (p *Printer) Entry(b []byte, tb *conntrack.Table, c *conntrack.Conn, now in
 // labels and times.
 func (p *Printer) Gone(b []byte, tb *conntrack.Table, c *conntrack.Conn, now int64) []byte {
 	e := listed(tb, c, now)
-	q := Printer{Options: p.Options & (Extended | ID | XML)}
-	switch {
-	case p.Options&Save != 0:
-		return e.appendSave(b, conntrack.EventDestroy)
-	case p.Options&XML != 0:
-		return e.appendXML(b, &q)
-	case p.Options&(JSON|Flat) != 0:
-		return e.appendJSON(b, p)
-	}
-	return e.append(b, &q)
+	return e.print(b, &Printer{Options: p.Options &^ (Timestamp | KTimestamp | Labels)}, conntrack.EventDestroy)
+}
+
+// Got adds a connection as conntrack -G prints it, and -U what it changed:
+// asking for it is one use more.
+func (p *Printer) Got(b []byte, tb *conntrack.Table, c *conntrack.Conn, now int64) []byte {
+	e := listed(tb, c, now)
+	e.use++
+	return e.print(b, p, conntrack.EventNew)
 }
 
 // Event adds an event as conntrack -E prints it.
 func (p *Printer) Event(b []byte, ev *conntrack.Event) []byte {
 	e := happened(ev)
-	switch {
-	case p.Options&Save != 0:
-		return e.appendSave(b, ev.Kind)
-	case p.Options&XML != 0:
-		return e.appendXML(b, p)
-	case p.Options&(JSON|Flat) != 0:
-		return e.appendJSON(b, p)
+	if p.Options&(Save|XML|JSON|Flat) == 0 {
+		b = appendEventHead(b, ev.Time, ev.Kind, p.Options)
 	}
-	return e.append(appendEventHead(b, ev.Time, ev.Kind, p.Options), p)
+	return e.print(b, p, ev.Kind)
 }
 
 // Expect adds an expectation as conntrack -L expect lists it at time now.

@@ -21,6 +21,15 @@ func AppendStats(b []byte, s conntrack.Stats) []byte {
 	return appendNum(b, "chaintoolong=", s.ChainTooLong)
 }
 
+// AppendExpectStats adds the counters as conntrack -S expect prints them for one
+// CPU.
+func AppendExpectStats(b []byte, s conntrack.Stats) []byte {
+	b = append(b, "cpu=0   \t"...)
+	b = appendNum(b, "expect_new=", s.ExpectNew)
+	b = appendNum(b, "expect_create=", s.ExpectCreate)
+	return appendNum(b, "expect_delete=", s.ExpectDelete)
+}
+
 // ProcStatsHeader is the first line of /proc/net/stat/nf_conntrack.
 const ProcStatsHeader = "entries  clashres found new invalid ignore delete chainlength insert insert_failed" +
 	" drop early_drop icmp_error  expect_new expect_create expect_delete search_restart"

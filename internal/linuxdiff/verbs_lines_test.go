@@ -1,0 +1,224 @@
+package linuxdiff
+
+// commandLines are right and wrong, in an order that leaves something to list.
+const commandLines = `
+-G -s 127.0.0.1 -d 127.0.0.2 -p tcp --sport 1000 --dport 80 -o labels
+-G -s 127.0.0.1 -d 127.0.0.2 -p tcp --sport 1000 --dport 80 -w 9
+-L -o xml,labels -w 9
+-D -o labels -w 9
+-L -o extended,id -d 9.9.9.9
+-D  -d 9.9.9.9
+-U  -d 9.9.9.9
+-L -s
+-L -k
+-L --frob
+-L foo
+-L -L
+
+-s 1.2.3.4
+-L -t 5
+-I -s 1.2.3.4
+-I -s 1.2.3.4 -p tcp -t 4
+-I -s 1.2.3.4 -d 1.2.3.5 -p tcp -t 4
+-I -s 1.2.3.4 -d 1.2.3.5 -p tcp -t 4 --sport 4
+-I -s 1.2.3.4 -d 1.2.3.5 -p tcp -t 4 --sport 4 --dport 6
+-I -s 1.2.3.4 -d 1.2.3.5 -p udp -t 4 --sport 4 --dport 6 -u ASSURED
+-I -s 1.2.3.4 -d 1.2.3.5 -p udp -t 4 --sport 5 --dport 6 -u EXPECTED
+-I -s 1.2.3.4 -d 1.2.3.5 -p udp -t 4 --sport 6 --dport 6 -u UNREPLIED
+-I -s 1.2.3.4 -d 1.2.3.5 -p udp -t 0 --sport 7 --dport 6 -u UNSET
+-L
+-I -s 1.2.3.4 -d ::5 -p udp -t 4 --sport 6 --dport 6
+-I -s ::4 -d ::5 -p udp -t 4 --sport 6 --dport 6
+-L -s 1.2.3.4/33
+-L -s 1.2.3.4/16
+-L -s foo
+-L -p foo
+-L -p tcp --sport x
+-L -p tcp --sport 99999
+-L --sport 4 -p tcp
+-L -p 6 --sport 4
+-L -f ipx
+-L --family=ipv4
+-L --mask-src 255.0.0.0
+-V
+-L -o foo
+-L -ofoo
+-L -pudp -fipv4 -oextended
+-Lz
+-z -L -s 1.2.3.4
+-L --protonum=udp --sr 1.2.3.4
+-L --re 1.2.3.4
+-D
+-D  -s 1.2.3.4
+-F foo
+-F expect
+-D expect -s 1.2.3.4 -d 1.2.3.5 -p tcp --sport 4 --dport 6
+-I -s 1.2.3.4 -d 1.2.3.5 -r 1.2.3.5 -q 1.2.3.9 -p udp -t 400 --sport 4 --dport 6 --reply-port-src 6 --reply-port-dst 9
+-L -n
+-L -g
+-L -j
+-L -n 1.2.3.9
+-L -n1.2.3.9
+-L -n 1.2.3.9:9
+-L -n 1.2.3.9:8
+-L --src-nat=1.2.3.8
+-L -u ASSURED
+-L -u UNSET
+-L -u SEEN_REPLY
+-L -u !ASSURED
+-L -u FOO
+-U -p udp -u ASSURED
+-U -p udp -t 10
+-U -p udp -m 0x10/0xf0
+-L
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80
+-A -t 1000 -s ::4 -d ::5 -p udp --sport 1 --dport 80
+-U -t 500
+-U -p udp -t 400 -s 1.2.3.4
+-U -p udp -t 300 -f ipv4
+-U -p udp --sport 1 -t 300 -s 1.2.3.4
+-U -p tcp -t 300 -s 1.2.3.4
+-U -p udp -t 300 -s 1.2.3.9
+-U -r 1.2.3.5 -t 200
+-U -q 1.2.3.4 -m 5
+-U -m 5/0xff
+-U -s 1.2.3.4 -m 0x10/0xf0
+-U -s 1.2.3.0/24 -m 77
+-U -n -m 77
+-U -s 1.2.3.4 -n 7.7.7.7 -m 77
+-L
+-F
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 2 --dport 80 -w 5
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 3 --dport 80 --orig-zone 5
+-D -s 1.2.3.4 -w 5
+-D -s 1.2.3.4
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80 -i 5
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80 -w 5 --orig-zone 6
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80 --reply-zone 5 --orig-zone 6
+-A -t 1000 -s 1.2.3.4 -p udp --sport 1 --dport 80
+-A -t 1000 -r 1.2.3.4 -q 1.2.3.9 -p udp --reply-port-src 1 --reply-port-dst 80
+-L
+-I -t 3000000000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 9 --dport 80
+-I -t -5 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 10 --dport 80
+-I -t 99 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 11 --dport 80 -g 4.4.4.4
+-I -t 99 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 12 --dport 80 -g 4.4.4.4:99
+-I -t 99 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 13 --dport 80 -n 4.4.4.4:99
+-I -t 99 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 14 --dport 80 -n 4.4.4.4:99
+-I -t 99 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 15 --dport 80 -n 4.4.4.4 -g 5.5.5.5
+-I -t 99 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 13 --dport 80 -n
+-L -o save
+-L -n
+-L -n -g
+-L -g 4.4.4.4
+-L -j 4.4.4.4
+-L -j 4.4.4.4:99
+-L -j -n
+-L -n 4.4.4.4:
+-L -n 4.4.4.4:x
+-L -n [::1
+-L -n []:5
+-G -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 13 --dport 80 -o xml,id
+-G -r 1.2.3.5 -q 1.2.3.4 -p udp --reply-port-src 80 --reply-port-dst 9
+-L -f ipv6 -n
+-L -f ipv6 -n 2001:db8::1
+-L -f ipv6 -o save
+-L -p dccp --role client
+-L -p dccp --role x
+-L -p 300
+-L -p 0x11
+-L -p esp
+-L -p ESP
+-L -p TCP
+-L -e NEW
+-L -u SRC_NAT
+-L -u ASS
+-L -u S
+-L -o x
+-L -o 
+-L -o id,
+-L -u ,
+-L -u OFFLOAD
+-L -l foo
+-L -l five
+-L -l five,last -l first
+-U --label-add five --label-del last
+-L --label-add five
+-h -p tcp
+-a 1 -L
+-L foo bar
+-L -w x
+-L -s 1.2.3
+-L -s 0x1.2.3
+-L -s 1.2.3.4/
+-L -s 1.2.3.4/x
+-L -s 1.2.3.4/-1
+-L -r 1.2.3.4/24
+-L -s 1.2.3.4 --mask-src 255.255.0.255
+-L -s 1.2.3.4/24 --mask-src 255.255.0.255
+-L -s ::1/64
+-L -kz
+-L -zk
+-L -z -kz
+--dump=foo
+-Lexpect
+-L --mask-src ::1 -s 1.2.3.4
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80
+-D -p udp -t 5
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80
+-D -p udp -t 1000
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80
+-D -p udp -t 999
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80 -m 5
+-U -s 1.2.3.4 -m 5
+-U -s 1.2.3.4 -u UNSET
+-U -s 1.2.3.4 -u ASSURED
+-U -s 1.2.3.4 -u ASSURED
+-U -s 1.2.3.4 -u UNSET
+-U -s 1.2.3.4
+-U -s 1.2.3.4 -w 5
+-U -s 1.2.3.4 -i 5
+-L -i 5
+-D -i 5
+-D -p udp --orig-zone 5
+-D -p udp --orig-zone 0
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80 -m 5 -w 3
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 2 --dport 80 -m 5 --orig-zone 3
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 3 --dport 80 -m 5 --reply-zone 3
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 4 --dport 80 -m 5
+-L -w 3
+-L -w 0
+-L --orig-zone 3
+-L --orig-zone 0
+-L --reply-zone 3
+-L --reply-zone 0
+-L -c 0
+-L -c 5
+-L -p dccp --sport 5
+-L -p udp --reply-port-src 80
+-L -p udp --reply-port-src 81
+-G -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 4 --dport 80 -l five
+-G -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 4 --dport 80 -i 5
+-G -s 1.2.3.5 -d 1.2.3.4 -p udp --sport 80 --dport 4
+-L
+-L -m 7
+-L -m 0x3/0x3
+-L -m 0x7/0x3
+-L -w 0
+-L -t 5
+-D -t 999 -p tcp
+-D -t 5
+-L
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80
+-U -p udp -t 500
+-U -t 501 -s 1.2.3.4
+-U -m 3 -s 1.2.3.4
+-U -u ASSURED -s 1.2.3.4
+-U -u ASSURED,SEEN_REPLY,FIXED_TIMEOUT -s 1.2.3.4
+-U -t 600 -s 1.2.3.4
+-D -u !SEEN_REPLY
+-A -t 1000 -s 1.2.3.4 -d 1.2.3.5 -p udp --sport 1 --dport 80 -u SEEN_REPLY,ASSURED,FIXED_TIMEOUT
+-F -f ipv6
+-C
+`

@@ -1,0 +1,200 @@
+package linuxdiff
+
+import (
+	"flag"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/conntrack/show"
+	"weir/conntrack/verbs"
+	"weir/engine"
+	"weir/internal/gen"
+	"weir/internal/kernel"
+)
+
+// commander gives command lines to conntrack(8) beside a kernel and to weir.
+type commander struct {
+	tool
+	w     *subject
+	names *show.LabelNames
+	slack int
+}
+
+func newCommander(t *testing.T) *commander {
+	t.Helper()
+	needKernel(t)
+	rules := "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n" +
+		"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A FORWARD -m connlabel --label 127\nCOMMIT\n"
+	c := &gen.Case{Machine: extensionMachine(), Seed: 1, Rules4: rules, Rules6: rules}
+	cfg := c.Machine.Config()
+	cfg.Rules4, cfg.Rules6 = rules, rules
+	k, err := kernel.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	w, err := newSubject(c, BySeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &commander{tool: tool{k: k}, w: w, names: show.ParseLabels([]byte(labelNames)), slack: 2}
+	x.name, x.args = withLabels(t)
+	return x
+}
+
+// run gives a command line to both and compares.
+func (x *commander) run(t *testing.T, line string) {
+	t.Helper()
+	args := strings.Fields(line)
+	name, first := "conntrack", []string(nil)
+	if strings.Contains(line, "-l") || strings.Contains(line, "label") { // the others are faster so
+		name, first = x.name, x.args
+	}
+	out, said, status, err := x.k.Program("", name, append(first[:len(first):len(first)], args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.w.now = max(x.w.now, time.Now().UnixNano())
+	var res verbs.Result
+	cmd, bad := verbs.Parse(args, x.names)
+	if bad != nil {
+		res.Stderr, res.Status = bad.Output(), bad.Status
+	} else {
+		res = cmd.Run(verbs.Machine{Table: x.w.m.Conntrack(), Rand: engine.NewRand(1)}, x.w.now)
+	}
+	x.w.m.Conntrack().Reap()
+	if res.Status != status || string(res.Stderr) != said {
+		t.Errorf("conntrack %s\nLinux ends with %d and says\n%s%sweir  ends with %d and says\n%s%s", line, status, said, head(out), res.Status, res.Stderr, head(string(res.Stdout)))
+		return
+	}
+	if strings.HasPrefix(line, "-h") || line == "" || strings.HasPrefix(line, "-U") && !strings.Contains(said, ": 1 flow") {
+		return // weir's own help; and of several that -U changes conntrack shows some by chance
+	}
+	sameLines(t, "conntrack "+line, sorted(out), sorted(string(res.Stdout)), x.slack)
+}
+
+// head is the beginning of a long text.
+func head(s string) string { return s[:min(len(s), 2000)] }
+
+// TestCommandsAsConntrack runs command lines one after the other on both.
+func TestCommandsAsConntrack(t *testing.T) {
+	x := newCommander(t)
+	for _, line := range strings.Split(commandLines, "\n") {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			x.run(t, line)
+		}
+	}
+}
+
+// TestRandomFiltersAsConntrack makes the same connections on both and asks for
+// some of them, changes and removes some.
+func TestRandomFiltersAsConntrack(t *testing.T) {
+	x := newCommander(t)
+	r := rand.New(rand.NewPCG(7, 7))
+	oneOf := func(l ...string) string { return l[r.IntN(len(l))] }
+	port := func() string { return oneOf("1", "80", "443", "5000") }
+	four := func() string { return oneOf("192.0.2.1", "192.0.2.2", "198.51.100.9", "203.0.113.77") }
+	six := func() string { return oneOf("2001:db8::1", "2001:db8::2", "2001:db8:1::9") }
+	proto := func(make bool) string {
+		switch p := oneOf("tcp", "tcp", "udp", "icmp", "sctp", "gre", "50"); p {
+		case "tcp", "sctp":
+			s := ""
+			if make || r.IntN(3) == 0 {
+				s = " --state " + oneOf("ESTABLISHED", "CLOSED", "NONE")
+				if p == "tcp" {
+					s = " --state " + oneOf("ESTABLISHED", "SYN_SENT", "TIME_WAIT")
+				} else if make {
+					s += " --orig-vtag 5 --reply-vtag " + port()
+				}
+			}
+			if make || r.IntN(3) == 0 {
+				s += " --sport " + port()
+			}
+			if make || r.IntN(3) == 0 {
+				s += " --dport " + port()
+			}
+			return " -p " + p + s
+		case "udp":
+			if make {
+				return " -p udp --sport " + port() + " --dport " + port()
+			}
+			return " -p udp" + oneOf("", " --sport "+port(), " --reply-port-src "+port(), " --reply-port-dst "+port())
+		case "icmp":
+			if make {
+				return " -p icmp --icmp-type " + oneOf("8", "13") + " --icmp-code 0 --icmp-id " + port()
+			}
+			return " -p icmp" + oneOf("", " --icmp-type 8", " --icmp-id "+port())
+		case "gre":
+			if make {
+				return " -p gre --srckey " + port() + " --dstkey " + port()
+			}
+			return " -p gre" + oneOf("", " --dstkey "+port())
+		default:
+			return " -p " + p
+		}
+	}
+	maybe := func(s string) string {
+		if r.IntN(4) > 0 {
+			return ""
+		}
+		return " " + s
+	}
+	made := func(verb string) string {
+		a := four
+		if r.IntN(3) == 0 {
+			a = six
+		}
+		return verb + " -s " + a() + " -d " + a() + proto(true) + " -t " + oneOf("1000", "5000") +
+			maybe("-u "+oneOf("ASSURED", "SEEN_REPLY", "SEEN_REPLY,ASSURED", "FIXED_TIMEOUT")) + maybe("-m "+oneOf("1", "0x10", "255")) +
+			maybe(oneOf("-w 3", "--orig-zone 3", "--reply-zone 4", "-w 0")) + maybe("--label-add "+oneOf("first", "five,last")) +
+			maybe("-"+oneOf("n", "g")+" "+oneOf(a(), a()+"0", "203.0.113.5:99"))
+	}
+	filter := func() string {
+		a := four
+		if r.IntN(3) == 0 {
+			a = six
+		}
+		return maybe("-s "+a()+oneOf("", "/24", "/31", "/0")) + maybe("-d "+a()) + maybe("-r "+a()) + maybe("-q "+a()) +
+			maybe(strings.TrimSpace(proto(false))) + maybe("-f "+oneOf("ipv4", "ipv6")) +
+			maybe("-u "+oneOf("ASSURED", "SEEN_REPLY", "SEEN_REPLY,ASSURED", "!ASSURED", "UNREPLIED", "ASSURED,!SEEN_REPLY")) +
+			maybe("-m "+oneOf("1", "0x10/0xf0", "0/1", "255/0x7f")) +
+			maybe(oneOf("-w 3", "-w 0", "--orig-zone 3", "--reply-zone 4", "--orig-zone 0")) + maybe("-l "+oneOf("first", "five", "five,first")) +
+			maybe(oneOf("-n", "-g", "-j", "-n "+a(), "-g "+a(), "-j 203.0.113.5:99", "-n 203.0.113.5:99"))
+	}
+	rounds := 1
+	if *commandRounds > 0 {
+		rounds = *commandRounds
+	}
+	for range rounds {
+		var ports []string
+		for i := range 25 {
+			line := made(oneOf("-I", "-A"))
+			if i%3 == 0 { // one that -U will find alone
+				p := strconv.Itoa(6000 + len(ports))
+				ports = append(ports, p)
+				line = "-I -s 192.0.2.1 -d 198.51.100.9 -p udp --dport 53 -t 1000 --sport " + p + maybe("-u ASSURED") + maybe("--label-add five")
+			}
+			x.run(t, line)
+		}
+		for range 40 {
+			x.run(t, oneOf("-L", "-L", "-L", "-L -o extended", "-L -o save", "-L -o xml")+filter())
+		}
+		for _, p := range ports {
+			x.run(t, "-G -o id -s 192.0.2.1 -d 198.51.100.9 -p udp --dport 53 --sport "+p)
+			x.run(t, "-U -s 192.0.2.1 -p udp --sport "+p+maybe("-u SEEN_REPLY")+maybe("-t 99")+maybe("-m 3/7")+maybe(oneOf("--label-add first,five", "--label-del", "--label-del five"))+maybe("-o save"))
+		}
+		for range 8 {
+			x.run(t, "-D"+filter())
+		}
+		x.run(t, "-L -o extended,labels")
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// commandRounds makes TestRandomFiltersAsConntrack longer.
+var commandRounds = flag.Int("commands", 0, "rounds of random conntrack commands")
