@@ -506,3 +506,41 @@ func FuzzCall(f *testing.F) {
 		s.Run(Call{Program: program, Args: strings.Fields(args), Stdin: []byte(stdin), NoStdin: true})
 	})
 }
+
+func TestAlarmsBeginAndEnd(t *testing.T) {
+	r := newRig(t, Options{})
+	r.target.Do(func(m *engine.Machine) { m.Conntrack().Config().Max = 10 })
+	for i := range 8 {
+		r.send("lan0 udp 192.0.2.11:" + itoa(1024+i) + " > 198.51.100.1:53 len=30")
+	}
+	standing := func() string {
+		r.s.look()
+		s := ""
+		for _, a := range r.s.Alarms() {
+			s += a.Name + " " + a.Level + ";"
+		}
+		return s
+	}
+	if got := standing(); got != "connections warning;" {
+		t.Errorf("at 80 %%: %q", got)
+	}
+	r.send("lan0 udp 192.0.2.12:1 > 198.51.100.1:53 len=30")
+	r.send("lan0 udp 192.0.2.12:2 > 198.51.100.1:53 len=30")
+	if got := standing(); got != "connections critical;" {
+		t.Errorf("at 100 %%: %q", got)
+	}
+	r.s.raise("ports 203.0.113.2 udp", 0.96, time.Now())
+	r.target.Do(func(m *engine.Machine) { m.Conntrack().Flush(r.now.Load()) })
+	if got := standing(); got != "" {
+		t.Errorf("after a flush: %q", got)
+	}
+	for _, c := range []struct {
+		share float64
+		want  string
+	}{{0.79, ""}, {0.81, "warning"}, {0.77, "warning"}, {0.96, "critical"}, {0.91, "critical"}, {0.89, "warning"}, {0.74, ""}} {
+		r.s.raise("x", c.share, time.Now())
+		if got := r.s.alarms.list["x"].Level; got != c.want {
+			t.Errorf("at %v: %q, want %q", c.share, got, c.want)
+		}
+	}
+}

@@ -185,3 +185,23 @@ func (s *Server) listRules(w http.ResponseWriter, q *http.Request) error {
 	}
 	return reply(w, s.Chains(f, table))
 }
+
+// Comment is the text of a rule's -m comment.
+func (r *Rule) Comment() (string, bool) {
+	_, rest, ok := strings.Cut(" "+r.Text, " --comment ")
+	if !ok {
+		return "", false
+	}
+	if !strings.HasPrefix(rest, `"`) {
+		word, _, _ := strings.Cut(rest, " ")
+		return word, true
+	}
+	var b strings.Builder
+	for i := 1; i < len(rest) && rest[i] != '"'; i++ {
+		if rest[i] == '\\' && i+1 < len(rest) {
+			i++
+		}
+		b.WriteByte(rest[i])
+	}
+	return b.String(), true
+}

@@ -29,6 +29,8 @@ type Options struct {
 	Patience time.Duration
 	// Version is what status says.
 	Version string
+	// More is further handlers by pattern, such as "GET /metrics".
+	More map[string]http.Handler
 	// Log takes who changed what; nil for nobody.
 	Log *slog.Logger
 }
@@ -41,6 +43,7 @@ type Server struct {
 	http   *http.Server
 	events hub[conntrack.Event]
 	walks  watcher
+	alarms alarms
 
 	change    sync.Mutex // rules and sets
 	listening sync.Mutex // who hears events
@@ -83,6 +86,9 @@ func NewServer(t Target, o Options) *Server {
 // Handler is the paths of openapi.yaml, for a listener of one's own.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
+	for path, h := range s.opt.More {
+		mux.Handle(path, h)
+	}
 	for _, r := range s.routes() {
 		mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, q *http.Request) {
 			q.Body = http.MaxBytesReader(w, q.Body, s.opt.Body)

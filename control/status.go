@@ -27,7 +27,9 @@ type Status struct {
 	Rules6      int             `json:"rules_ipv6"`
 	Interfaces  []Interface     `json:"interfaces"`
 	Devices     []Device        `json:"devices,omitempty"`
-	Streams     int             `json:"streams"`
+	// Alarms are what is about to run out.
+	Alarms  []Alarm `json:"alarms"`
+	Streams int     `json:"streams"`
 	// Refused counts connections turned away, Dropped readers of streams that
 	// were too slow.
 	Refused uint64 `json:"refused"`
@@ -53,7 +55,7 @@ type Count struct {
 // Status is the state as of now.
 func (s *Server) Status() Status {
 	st := Status{Version: s.opt.Version, Started: s.begun, Now: time.Unix(0, s.target.Now()).UTC(),
-		Streams: int(s.streams.Load()), Refused: s.refused.Load(), Dropped: s.dropped.Load()}
+		Alarms: s.Alarms(), Streams: int(s.streams.Load()), Refused: s.refused.Load(), Dropped: s.dropped.Load()}
 	s.target.Do(func(m *engine.Machine) {
 		ct := m.Conntrack()
 		st.Connections, st.Max, st.Expects, st.Stats = ct.Len(), ct.Config().Max, ct.Expects(), ct.Stats()
@@ -119,6 +121,9 @@ func (s *Server) stats(w http.ResponseWriter, _ *http.Request) error {
 	s.target.Do(func(m *engine.Machine) { st = m.Conntrack().Stats() })
 	return reply(w, named(st))
 }
+
+// Counters is Stats with the names of conntrack -S.
+func (st *Status) Counters() []Count { return named(st.Stats) }
 
 // named is the statistics with the names of conntrack -S, all of them.
 func named(st conntrack.Stats) []Count {

@@ -33,6 +33,8 @@ type Options struct {
 	// Log takes what rules log (LOG, NFLOG); nil writes it to Logger. It is
 	// called while the machine is held and must not wait.
 	Log hook.Logger
+	// Ready is called once, when packets pass; nil for nobody.
+	Ready func()
 	// Devices are devices that are there already, by the name of the
 	// interface; "local" leads to the machine's own stack. Others are opened as the machine's links say.
 	Devices map[string]Device
@@ -181,6 +183,9 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 		p.start()
 	}
 	g.log.Info("running", "machine", g.mach.Dir, "interfaces", len(g.ports))
+	if g.opt.Ready != nil {
+		g.opt.Ready()
+	}
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	for {

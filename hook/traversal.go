@@ -44,6 +44,10 @@ type Traversal struct {
 	QueueNum    uint16
 	QueueBypass bool
 
+	// Place and Op are where the rule stands whose target acts.
+	Place Place
+	Op    int32
+
 	Trace *trace.Recorder // nil is off; its methods accept nil
 	// Memo notes what the tables did with the packet; nil is off.
 	Memo *Memo
@@ -125,6 +129,20 @@ type Emitter interface {
 	Inject(t *Traversal, p *packet.Packet, via packet.Addr)
 }
 
+// Place knows the rules of a table.
+type Place interface {
+	// AppendRule appends table, chain, number and text of a rule.
+	AppendRule(b []byte, op int32) []byte
+}
+
+// Rule is the rule whose target acts, as LogRecord shows it.
+func (t *Traversal) Rule() string {
+	if t.Place == nil {
+		return ""
+	}
+	return string(t.Place.AppendRule(nil, t.Op))
+}
+
 // Logger takes what rules log.
 type Logger interface {
 	Log(t *Traversal, l LogRecord)
@@ -136,4 +154,7 @@ type LogRecord struct {
 	Level  uint8  // syslog level 0 to 7
 	Group  uint16 // NFLOG
 	Text   string // without the time; as the kernel writes it
+	// Rule is the rule that logs, "filter FORWARD 3: -p tcp -j LOG"; empty if
+	// no rule does.
+	Rule string
 }

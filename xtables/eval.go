@@ -284,6 +284,7 @@ rules:
 				t.Memo.Varying = true
 			}
 			t.Why = hook.NoReason
+			t.Place, t.Op = tb, pc
 			code := tb.rules[pc].Target.Target.Do(t)
 			if tracing {
 				tb.traceRule(t, pc, code.String(), tb.sp-bottom)
@@ -325,6 +326,7 @@ func (tb *Table) lastRule(t *hook.Traversal, pc int32, tracing bool, bottom int)
 		tb.logTrace(t, pc)
 	}
 	if tb.ops[pc].kind == KindExt {
+		t.Place, t.Op = tb, pc
 		tb.rules[pc].Target.Target.Do(t)
 	}
 	if tracing {

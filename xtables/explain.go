@@ -12,6 +12,17 @@ import (
 
 // This file is all that runs only while a packet is traced.
 
+// AppendRule implements hook.Place: table, chain, the rule's number and text.
+func (tb *Table) AppendRule(b []byte, op int32) []byte {
+	if op < 0 || int(op) >= len(tb.of) || tb.rules[op] == nil {
+		return b
+	}
+	c := tb.of[op]
+	b = append(append(append(append(b, tb.Name...), ' '), c.Name...), ' ')
+	b = append(strconv.AppendInt(b, int64(op)-int64(c.start)+1, 10), ':')
+	return tb.rules[op].Append(b)
+}
+
 // step is the step of a rule without its outcome.
 func (tb *Table) step(pc int32, depth int) trace.Step {
 	c, r := tb.of[pc], tb.rules[pc]

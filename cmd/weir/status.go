@@ -41,6 +41,9 @@ func (c *statusCmd) Run(e *env) error {
 	fmt.Fprintf(e.stdout, "connections  %d (%s), %d expected\n", s.Connections, limit, s.Expects)
 	fmt.Fprintf(e.stdout, "rules        %d IPv4, %d IPv6\n", s.Rules4, s.Rules6)
 	fmt.Fprintf(e.stdout, "memory       %d MiB\n", s.Memory>>20)
+	for _, a := range s.Alarms {
+		fmt.Fprintf(e.stdout, "alarm        %s: %s, %.1f %%, since %s\n", a.Level, a.Name, 100*a.Share, a.Since.Format(time.RFC3339))
+	}
 	for _, d := range s.Drops {
 		fmt.Fprintf(e.stdout, "dropped      %d %s\n", d.Count, d.Name)
 	}

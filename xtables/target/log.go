@@ -75,7 +75,7 @@ func parseLog(_ *xtables.Context, given []xtables.Given) (xtables.Target, error)
 // Do costs nothing when nobody takes lines.
 func (m *logTarget) Do(t *hook.Traversal) xtables.Code {
 	if t.Env.Log != nil {
-		t.Env.Log.Log(t, hook.LogRecord{Source: "LOG", Level: m.level,
+		t.Env.Log.Log(t, hook.LogRecord{Source: "LOG", Level: m.level, Rule: t.Rule(),
 			Text: string(logline.Append(make([]byte, 0, 256), m.prefix, t, m.flags))})
 	}
 	return xtables.Continue

@@ -62,7 +62,7 @@ func parseNFLog(_ *xtables.Context, given []xtables.Given) (xtables.Target, erro
 
 func (m *nflogTarget) Do(t *hook.Traversal) xtables.Code {
 	if t.Env.Log != nil {
-		t.Env.Log.Log(t, hook.LogRecord{Source: "NFLOG", Level: 5, Group: m.group,
+		t.Env.Log.Log(t, hook.LogRecord{Source: "NFLOG", Level: 5, Group: m.group, Rule: t.Rule(),
 			Text: string(logline.Append(make([]byte, 0, 256), m.prefix, t, logline.All))})
 	}
 	return xtables.Continue
