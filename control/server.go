@@ -71,16 +71,34 @@ func NewServer(t Target, o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{target: t, opt: o, begun: time.Now(), done: make(chan struct{})}
-	s.http = &http.Server{
-		Handler:           s.Handler(),
+	s.http = server(s.Handler(), o.Log)
+	return s
+}
+
+// server is an HTTP server whose clients cannot take long.
+func server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	return s
+}
+
+// ServeHTTP answers at a listener with the bounds of a server, for at most so
+// many connections at once, until the context is done.
+func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, connections int) error {
+	srv := server(h, slog.New(slog.DiscardHandler))
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	err := srv.Serve(&limited{Listener: l, max: int32(connections), refused: new(atomic.Uint64)})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
 }
 
 // Handler is the paths of openapi.yaml, for a listener of one's own.

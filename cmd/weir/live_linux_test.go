@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,7 +75,7 @@ func onBoth(t *testing.T, script string, env ...string) (weir, kernel string) {
 	for i, w := range []string{bin, ""} {
 		dir := t.TempDir()
 		wg.Go(func() {
-			cmd := exec.Command("/bin/sh", "-c", liveHead+script)
+			cmd := exec.Command("/bin/bash", "-c", liveHead+script)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
 			cmd.Env = append(slices.Concat(os.Environ(), env), "WEIR="+w, "MACHINE="+machine, "OUT="+dir)
 			b, err := cmd.CombinedOutput()
@@ -192,5 +193,56 @@ iptables: /run/weir.sock: no weir runs there
 	w = regexp.MustCompile(`(?m)^connections  \d+ \(of (\d+), [\d.]+ %\)`).ReplaceAllString(w, "connections  0 (of $1, 0.0 %)")
 	if !bytes.Equal([]byte(w), []byte(want)) {
 		t.Errorf("got\n%s\nwant\n%s", w, want)
+	}
+}
+
+// TestAGatewayIsWatched asks a gateway for everything by which it is watched.
+func TestAGatewayIsWatched(t *testing.T) {
+	dir := t.TempDir()
+	s, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string, 1)
+	go func() {
+		var said []string
+		for b := make([]byte, 1000); ; {
+			n, err := s.Read(b)
+			if err != nil {
+				heard <- strings.Join(said, " ")
+				return
+			}
+			if m := string(b[:n]); !slices.Contains(said, m) {
+				said = append(said, m)
+			}
+		}
+	}()
+	w, _ := onBoth(t, `[ -n "$WEIR" ] || exit 0
+kill $gateway; wait $gateway
+NOTIFY_SOCKET=$NOTIFY WATCHDOG_USEC=100000 "$WEIR" run "$MACHINE" --log-format json --rule-log rules --rule-packets packets \
+	--metrics 127.0.0.1:9630 --metrics-names node 2>log &
+gateway=$!
+n=0
+until [ -S /run/weir.sock ] && ip addr add 192.0.2.5/24 dev lan0 2>/dev/null; do n=$((n+1)); [ $n -lt 200 ] || break; sleep 0.05; done
+iptables -A FORWARD -p icmp -m comment --comment echo -j NFLOG --nflog-prefix seen; iptables -A FORWARD -j DROP
+until [ -s packets ]; do ping -c 1 -W 1 -I lan0 198.51.100.1 >/dev/null; n=$((n+1)); [ $n -lt 400 ] || break; done
+exec 3<>/dev/tcp/127.0.0.1/9630; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; cat <&3 | grep -c '^node_nf_conntrack_entries '
+kill $gateway; wait $gateway; echo "ended $?"; trap - EXIT
+grep -o 'kernel: seenIN=lan0 OUT=wan0 MAC= SRC=192.0.2.5 DST=198.51.100.1' rules | head -1
+grep -ao 'filter FORWARD 1: -p icmp -m comment --comment echo -j NFLOG --nflog-prefix seen' packets | head -1
+grep -o '"msg":"running"' log
+`, "NOTIFY="+filepath.Join(dir, "notify"))
+	want := `1
+ended 0
+kernel: seenIN=lan0 OUT=wan0 MAC= SRC=192.0.2.5 DST=198.51.100.1
+filter FORWARD 1: -p icmp -m comment --comment echo -j NFLOG --nflog-prefix seen
+"msg":"running"
+`
+	if w != want {
+		t.Errorf("got\n%s\nwant\n%s", w, want)
+	}
+	s.Close()
+	if got := <-heard; got != "READY=1 WATCHDOG=1 STOPPING=1" {
+		t.Errorf("the service manager heard %q", got)
 	}
 }

@@ -2,20 +2,17 @@ package main
 
 import (
 	"context"
-	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"weir/control"
 	"weir/gateway"
 )
 
 type runCmd struct {
 	Machine string `arg:"" help:"Machine directory; each interface of its machine.yaml has a link."`
 	Queues  int    `help:"Queues of each device; 0 is one for each CPU." default:"0"`
-	Control string `placeholder:"PATH" help:"Socket of the verbs that talk to a running weir, or none (default: WEIR_CONTROL, weir.sock in XDG_RUNTIME_DIR, or /run/weir.sock)."`
+	watchFlags
 }
 
 func (runCmd) Help() string {
@@ -29,9 +26,18 @@ Nothing is forwarded before the rules are loaded; the devices are brought up aft
 }
 
 // Run carries packets until a signal.
-func (c *runCmd) Run(e *env) error {
-	log := slog.New(slog.NewTextHandler(e.stderr, nil))
-	g, errs := gateway.New(c.Machine, gateway.Options{Logger: log, Queues: c.Queues})
+func (c *runCmd) Run(e *env) (err error) {
+	log := c.logger(e.stderr)
+	j, closeJournal, err := c.journal(log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := closeJournal(); err == nil {
+			err = cerr
+		}
+	}()
+	g, errs := gateway.New(c.Machine, gateway.Options{Logger: log, Queues: c.Queues, Log: j, Ready: func() { notify("READY=1") }})
 	if len(errs) > 0 {
 		return errorList(errs)
 	}
@@ -52,24 +58,16 @@ func (c *runCmd) Run(e *env) error {
 			}
 		}
 	}()
-	var l net.Listener
-	if c.Control != "none" {
-		var err error
-		if l, err = openControl(c.Control, log); err != nil {
-			return err
-		}
+	ctx, end := context.WithCancel(ctx)
+	wait, err := c.serve(ctx, g, j, log)
+	if err != nil {
+		end()
+		return err
 	}
-	if l != nil {
-		served := make(chan error, 1)
-		srv := control.NewServer(controlled{g}, control.Options{Version: versionText(), Log: log})
-		sctx, end := context.WithCancel(ctx)
-		go func() { served <- srv.Serve(sctx, l) }()
-		defer func() {
-			end()
-			if err := <-served; err != nil {
-				log.Error("control socket", "error", err)
-			}
-		}()
-	}
-	return g.Run(ctx)
+	go watchdog(ctx, g)
+	err = g.Run(ctx)
+	notify("STOPPING=1")
+	end()
+	wait()
+	return err
 }
