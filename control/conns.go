@@ -8,6 +8,7 @@ import (
 
 	"weir/conntrack"
 	"weir/conntrack/show"
+	ctverbs "weir/conntrack/verbs"
 	"weir/engine"
 	"weir/packet"
 )
@@ -380,6 +381,9 @@ type Event struct {
 
 // eventStream is conntrack -E.
 func (s *Server) eventStream(w http.ResponseWriter, q *http.Request) error {
+	if q.URL.Query().Has("arg") {
+		return s.toolEvents(w, q)
+	}
 	c, err := chooserOf(q)
 	if err != nil {
 		return err
@@ -388,18 +392,18 @@ func (s *Server) eventStream(w http.ResponseWriter, q *http.Request) error {
 	if form != "" && form != "json" && form != "text" {
 		return bad("format: %q is neither json nor text", form)
 	}
-	var opt show.Options
+	p := show.Printer{}
 	for _, o := range strings.Split(q.FormValue("output"), ",") {
 		switch o {
 		case "":
 		case "extended":
-			opt |= show.Extended
+			p.Options |= show.Extended
 		case "timestamp":
-			opt |= show.Timestamp
+			p.Options |= show.Timestamp
 		case "ktimestamp":
-			opt |= show.KTimestamp
+			p.Options |= show.KTimestamp
 		case "id":
-			opt |= show.ID
+			p.Options |= show.ID
 		default:
 			return bad("output: %q is none of extended timestamp ktimestamp id", o)
 		}
@@ -414,7 +418,7 @@ func (s *Server) eventStream(w http.ResponseWriter, q *http.Request) error {
 	var b []byte
 	return pump(s, st, q.Context().Done(), l, func(e *conntrack.Event) error {
 		if form == "text" {
-			b = append(show.AppendEvent(b[:0], e, opt), '\n')
+			b = append(p.Event(b[:0], e), '\n')
 			return st.write(b)
 		}
 		x := Event{Kind: e.Kind.String(), Time: stamp(e.Time), Conn: connOf(nil, &e.Conn, e.Time)}
@@ -424,6 +428,57 @@ func (s *Server) eventStream(w http.ResponseWriter, q *http.Request) error {
 		}
 		return st.line(&x)
 	})
+}
+
+// toolEvents is the events of a command line of conntrack, which stands in the
+// parameters arg.
+func (s *Server) toolEvents(w http.ResponseWriter, q *http.Request) error {
+	cmd, wrong := ctverbs.Parse(q.URL.Query()["arg"], nil)
+	switch {
+	case wrong != nil:
+		return bad("arg: %v", wrong)
+	case !cmd.Listens():
+		return bad("arg: -E is wanted here")
+	}
+	st, err := s.stream(w)
+	if err != nil {
+		return err
+	}
+	defer st.end()
+	p := cmd.Printer()
+	var b []byte
+	if cmd.Table == ctverbs.Expectations {
+		l := s.listenExpect()
+		defer s.unlistenExpect(l)
+		return pump(s, st, q.Context().Done(), l, func(e *conntrack.ExpectEvent) error {
+			b = append(p.ExpectEvent(b[:0], e), '\n')
+			return st.write(b)
+		})
+	}
+	l := s.listen(cmd.MatchEvent)
+	defer s.unlisten(l)
+	return pump(s, st, q.Context().Done(), l, func(e *conntrack.Event) error {
+		b = append(p.Event(b[:0], e), '\n')
+		return st.write(b)
+	})
+}
+
+func (s *Server) listenExpect() *listener[conntrack.ExpectEvent] {
+	s.listening.Lock()
+	defer s.listening.Unlock()
+	l, first := s.expects.add(1024, nil)
+	if first {
+		s.target.Do(func(m *engine.Machine) { m.Conntrack().OnExpect(s.expects.send) })
+	}
+	return l
+}
+
+func (s *Server) unlistenExpect(l *listener[conntrack.ExpectEvent]) {
+	s.listening.Lock()
+	defer s.listening.Unlock()
+	if s.expects.remove(l) {
+		s.target.Do(func(m *engine.Machine) { m.Conntrack().OnExpect(nil) })
+	}
 }
 
 // listen adds a listener of events, and tells the table to send them.

@@ -257,6 +257,17 @@ func TestProgramsChangeTheRunningMachine(t *testing.T) {
 	if a := r.run("iptables-restore", file+".gone"); a.Status == 0 || !strings.Contains(string(a.Stderr), "Can't open") {
 		t.Errorf("a file that is not there: status %d: %s", a.Status, a.Stderr)
 	}
+	r.send("lan0 udp 192.0.2.11:5000 > 198.51.100.1:53 len=30")
+	if a := r.run("conntrack", "-L", "-p", "udp"); a.Status != 0 || !strings.HasPrefix(string(a.Stdout), "udp      17 30 src=192.0.2.11 ") ||
+		!strings.HasSuffix(string(a.Stderr), ": 1 flow entries have been shown.\n") {
+		t.Errorf("conntrack -L: %d %s %s", a.Status, a.Stdout, a.Stderr)
+	}
+	if a := r.run("conntrack", "-D", "-s", "192.0.2.11"); a.Status != 0 || !strings.HasSuffix(string(a.Stderr), ": 1 flow entries have been deleted.\n") {
+		t.Errorf("conntrack -D: %d %s", a.Status, a.Stderr)
+	}
+	if a := r.run("conntrack", "--frobnicate"); a.Status != 2 {
+		t.Errorf("conntrack --frobnicate: %d %s", a.Status, a.Stderr)
+	}
 	var s Status
 	r.get("/v1/status", "", &s)
 	if s.Rules4 != 1 {
@@ -390,7 +401,8 @@ func await(t *testing.T, what string, f func() bool) {
 func TestEventsStream(t *testing.T) {
 	r := newRig(t, Options{})
 	ch, stop := r.follow("/v1/conntrack/events", url.Values{"protocol": {"udp"}})
-	await(t, "listening", func() bool { l := r.s.events.list.Load(); return l != nil && len(*l) == 1 })
+	tool, end := r.follow("/v1/conntrack/events", url.Values{"arg": {"-E", "-p", "tcp", "-e", "NEW"}})
+	await(t, "listening", func() bool { l := r.s.events.list.Load(); return l != nil && len(*l) == 2 })
 	r.send("lan0 tcp 192.0.2.10:4000 > 198.51.100.1:443 S")
 	r.send("lan0 udp 192.0.2.11:5000 > 198.51.100.1:53 len=30")
 	var e Event
@@ -401,6 +413,13 @@ func TestEventsStream(t *testing.T) {
 	r.c.Do(context.Background(), "POST", "/v1/conntrack/flush", nil, nil, &n)
 	if err := json.Unmarshal([]byte(<-ch), &e); err != nil || e.Kind != "DESTROY" || e.Original.Packets != 1 {
 		t.Errorf("%v %+v", err, e)
+	}
+	if l := <-tool; !strings.HasPrefix(l, "    [NEW] tcp      6 120 SYN_SENT src=192.0.2.10 ") {
+		t.Errorf("conntrack -E: %s", l)
+	}
+	end()
+	for l := range tool {
+		t.Errorf("conntrack -E -e NEW: %s", l)
 	}
 	stop()
 	for range ch {

@@ -3,12 +3,14 @@ package control
 import (
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	ctverbs "weir/conntrack/verbs"
 	"weir/engine"
 	"weir/ipset/text"
 	"weir/packet"
@@ -55,7 +57,7 @@ type File struct {
 var errNeed = errors.New("not sent yet")
 
 // Programs are the names that a Call may have.
-func Programs() []string { return append(verbs.Names(), "ipset") }
+func Programs() []string { return append(verbs.Names(), "ipset", "conntrack") }
 
 func (s *Server) program(w http.ResponseWriter, q *http.Request) error {
 	var c Call
@@ -78,15 +80,18 @@ func (s *Server) run(c Call, whole bool) (Answer, error) {
 	var a Answer
 	name := filepath.Base(c.Program)
 	p, ok := verbs.Find(name)
-	if !ok && name != "ipset" {
+	if !ok && name != "ipset" && name != "conntrack" {
 		return a, bad("program: %q is none of %s", c.Program, strings.Join(Programs(), " "))
 	}
 	s.change.Lock()
 	defer s.change.Unlock()
 	f := &files{call: &c, answer: &a}
-	if ok {
+	switch {
+	case ok:
 		s.tables(p, c, f, whole)
-	} else {
+	case name == "conntrack":
+		s.conntrack(c, &a)
+	default:
 		s.sets(c, f)
 	}
 	if a.NeedStdin || a.NeedFile != "" {
@@ -121,6 +126,22 @@ func (s *Server) tables(p verbs.Program, c Call, f *files, whole bool) {
 				a.Stderr = append(a.Stderr, c.Program+": "+err.Error()+"\n"...)
 			}
 		}
+	})
+}
+
+// conntrack runs conntrack, all but -E, which is a stream.
+func (s *Server) conntrack(c Call, a *Answer) {
+	cmd, bad := ctverbs.Parse(c.Args, nil)
+	if bad == nil && cmd.Listens() {
+		bad = &ctverbs.Failure{Status: 1, Text: "-E is a stream: see /v1/conntrack/events", Arg: -1}
+	}
+	if bad != nil {
+		a.Status, a.Stderr = bad.Status, bad.Output()
+		return
+	}
+	s.target.Do(func(m *engine.Machine) {
+		res := cmd.Run(ctverbs.Machine{Table: m.Conntrack(), Rand: engine.NewRand(rand.Uint64())}, s.target.Now())
+		a.Status, a.Stdout, a.Stderr = res.Status, res.Stdout, res.Stderr
 	})
 }
 

@@ -37,13 +37,14 @@ type Options struct {
 
 // Server answers for a target.
 type Server struct {
-	target Target
-	opt    Options
-	begun  time.Time
-	http   *http.Server
-	events hub[conntrack.Event]
-	walks  watcher
-	alarms alarms
+	target  Target
+	opt     Options
+	begun   time.Time
+	http    *http.Server
+	events  hub[conntrack.Event]
+	expects hub[conntrack.ExpectEvent]
+	walks   watcher
+	alarms  alarms
 
 	change    sync.Mutex // rules and sets
 	listening sync.Mutex // who hears events

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -13,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 
+	"weir/conntrack/verbs"
 	"weir/control"
 	"weir/gateway"
 )
@@ -64,6 +69,11 @@ func liveTool(e *env, path string, args []string) int {
 	ctx, stop := interrupted()
 	defer stop()
 	name := filepath.Base(args[0])
+	if name == "conntrack" {
+		if cmd, bad := verbs.Parse(args[1:], nil); bad == nil && cmd.Listens() {
+			return liveEvents(ctx, e, control.NewClient(path), cmd, args)
+		}
+	}
 	a, err := control.NewClient(path).Run(ctx, control.Call{Program: name, Args: args[1:]}, e.stdin)
 	if err != nil {
 		fmt.Fprintf(e.stderr, "%s: %s\n", name, plain(err))
@@ -75,6 +85,44 @@ func liveTool(e *env, path string, args []string) int {
 	e.stdout.Write(a.Stdout)
 	e.stderr.Write(a.Stderr)
 	return a.Status
+}
+
+// liveEvents is conntrack -E of a running weir. Events end with Ctrl-C.
+func liveEvents(ctx context.Context, e *env, c *control.Client, cmd *verbs.Command, args []string) int {
+	n := 0
+	p := cmd.Printer()
+	word := "conntrack"
+	if cmd.Table == verbs.Expectations {
+		word = "expect"
+	}
+	var b []byte
+	err := c.Lines(ctx, "/v1/conntrack/events", url.Values{"arg": args[1:]}, func(l []byte) error {
+		var missed struct {
+			Lost uint64 `json:"lost"`
+		}
+		switch {
+		case len(l) == 0:
+			return nil
+		case bytes.HasPrefix(l, []byte(`{"lost"`)) && json.Unmarshal(l, &missed) == nil:
+			fmt.Fprintf(e.stderr, "%s: %d events were lost: they came faster than they could be read\n", args[0], missed.Lost)
+			return nil
+		}
+		b = b[:0]
+		if n++; n == 1 {
+			b = append(b, p.Head(word)...)
+		}
+		_, err := e.stdout.Write(append(append(b, l...), '\n'))
+		return err
+	})
+	if n > 0 {
+		io.WriteString(e.stdout, p.Tail(word))
+	}
+	if err != nil {
+		fmt.Fprintf(e.stderr, "%s: %s\n", args[0], plain(err))
+		return exitFailed
+	}
+	e.stderr.Write(cmd.Shown(n))
+	return 0
 }
 
 // programCmd is a verb that is one of the programs.
@@ -105,6 +153,7 @@ type (
 	ip6tablesSaveCmd    struct{ programCmd }
 	ip6tablesRestoreCmd struct{ programCmd }
 	ipsetCmd            struct{ programCmd }
+	conntrackCmd        struct{ programCmd }
 )
 
 // Run runs the program on the running weir.
@@ -127,6 +176,9 @@ func (c *ip6tablesRestoreCmd) Run(e *env) error { return c.run(e, "ip6tables-res
 
 // Run runs the program on the running weir.
 func (c *ipsetCmd) Run(e *env) error { return c.run(e, "ipset") }
+
+// Run runs the program on the running weir.
+func (c *conntrackCmd) Run(e *env) error { return c.run(e, "conntrack") }
 
 // controlled is a gateway as the control socket sees it.
 type controlled struct{ *gateway.Gateway }

@@ -36,7 +36,7 @@ if [ -n "$WEIR" ]; then
 	n=0
 	until [ -S /run/weir.sock ]; do n=$((n+1)); [ $n -lt 200 ] || { cat run.log; exit 98; }; sleep 0.05; done
 	mkdir bin
-	for p in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore ipset; do ln -s "$WEIR" bin/$p; done
+	for p in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore ipset conntrack; do ln -s "$WEIR" bin/$p; done
 	PATH=$OUT/bin:$PATH
 	for p in xtables-legacy-multi xtables-nft-multi; do [ ! -e /usr/sbin/$p ] || mount --bind "$WEIR" /usr/sbin/$p; done
 else
@@ -162,15 +162,20 @@ iptables -w -t nat -F; iptables -w -t nat -X; echo flush $?; saved iptables-save
 func TestVerbsOfARunningGateway(t *testing.T) {
 	w, _ := onBoth(t, `[ -n "$WEIR" ] || exit 0
 "$WEIR" status | head -2 | tail -1
-"$WEIR" iptables -A FORWARD -p tcp --dport 80 -j ACCEPT; "$WEIR" iptables-save | grep dport
+"$WEIR" iptables -A FORWARD -p tcp --dport 80 -j ACCEPT; "$WEIR" iptables -A FORWARD -m conntrack --ctstate NEW -j ACCEPT; "$WEIR" iptables-save | grep dport
 printf '*filter\n-A FORWARD -j NOWHERE\nCOMMIT\n' | "$WEIR" iptables-restore; echo $?
 "$WEIR" ipset create x hash:ip; "$WEIR" ipset add x 192.0.2.7; "$WEIR" ipset save x | tail -1
 "$WEIR" nat; "$WEIR" top --once
+conntrack -E -p icmp >events 2>shown &
+events=$!
 "$WEIR" trace --live icmp --show verdict >walks & 
 walks=$!
 n=0
 until ip addr add 192.0.2.5/24 dev lan0 2>/dev/null; ping -c 1 -W 1 -I lan0 198.51.100.1 >/dev/null; [ -s walks ]; do n=$((n+1)); [ $n -lt 20 ] || break; done
-kill -INT $walks; wait $walks
+until [ -s events ] || [ $n -gt 40 ]; do n=$((n+1)); ping -c 1 -W 1 -I lan0 198.51.100.1 >/dev/null; done
+kill -INT $walks $events; wait $walks $events
+grep -o 'NEW. icmp     1 30 src=192.0.2.5 dst=198.51.100.1 type=8' events | head -1; grep -o 'flow events have been shown' shown
+conntrack -L -p icmp 2>/dev/null | grep -q src=192.0.2.5 && echo listed; "$WEIR" conntrack -F 2>&1 | grep -o 'has been emptied'
 grep -o 'icmp 192.0.2.5 > 198.51.100.1 echo request' walks | head -1
 kill $gateway; wait $gateway; trap - EXIT
 iptables -L; echo $?; [ -e /run/weir.sock ] && echo the socket is still there
@@ -186,6 +191,10 @@ Try ` + "`iptables-restore -h'" + ` or 'iptables-restore --help' for more inform
 add x 192.0.2.7
 0 connections have their source translated
 source  connections
+NEW] icmp     1 30 src=192.0.2.5 dst=198.51.100.1 type=8
+flow events have been shown
+listed
+has been emptied
 icmp 192.0.2.5 > 198.51.100.1 echo request
 iptables: /run/weir.sock: no weir runs there
 4

@@ -44,6 +44,7 @@ type cli struct {
 	Ip6tables        ip6tablesCmd        `cmd:"" passthrough:"" help:"ip6tables of the weir that runs."`
 	Ip6tablesSave    ip6tablesSaveCmd    `cmd:"" passthrough:"" help:"ip6tables-save of the weir that runs."`
 	Ip6tablesRestore ip6tablesRestoreCmd `cmd:"" passthrough:"" help:"ip6tables-restore of the weir that runs."`
+	Conntrack        conntrackCmd        `cmd:"" passthrough:"" help:"conntrack of the weir that runs."`
 	Ipset            ipsetCmd            `cmd:"" passthrough:"" help:"ipset of the weir that runs."`
 
 	Snapshot   snapshotCmd   `cmd:"" help:"Write the running machine into a machine directory."`
@@ -79,10 +80,11 @@ func main() {
 		width:    terminalWidth(os.Stdout),
 	}
 	p, ok := verbs.Find(os.Args[0])
-	if ok || filepath.Base(os.Args[0]) == "ipset" {
+	name := filepath.Base(os.Args[0])
+	if ok || name == "ipset" || name == "conntrack" {
 		dir := toolMachine(os.Args[0])
 		switch {
-		case dir == "":
+		case dir == "" || name == "conntrack":
 			os.Exit(liveTool(e, controlPath(os.Args[0]), os.Args))
 		case ok:
 			os.Exit(tool(e, p, dir, os.Args))
