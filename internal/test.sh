@@ -30,6 +30,13 @@ go vet ./... || fail=1
 say "tests"
 go test -shuffle=on -timeout 15m ./... || fail=1
 
+if (cd examples/embed && go mod download >/dev/null 2>&1); then
+	say "embedding examples"
+	(cd examples/embed && go vet ./... && go test ./...) || fail=1
+else
+	say "skipped: embedding examples (their modules cannot be fetched)"
+fi
+
 if command -v gcc >/dev/null 2>&1; then
 	say "race detector"
 	CGO_ENABLED=1 WEIR_REQUIRE_KERNEL= go test -race -short -timeout 10m $(go list ./... | grep -v -e /linuxdiff -e /internal/kernel) || fail=1
