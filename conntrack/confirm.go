@@ -48,7 +48,19 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 		tb.stats.InsertFailed++
 		return refuse(CauseDying)
 	}
-	ho, hr := tb.hash(&c.Tuple[Original]), tb.hash(&c.Tuple[Reply])
+	var ho, hr uint64
+	known := tb.vacant(c)
+	if known != nil {
+		ho = known.orig
+	} else {
+		ho = tb.hash(&c.Tuple[Original])
+	}
+	replyKnown := known != nil && known.has && known.reply == c.Tuple[Reply]
+	if replyKnown {
+		hr = known.hash
+	} else {
+		hr = tb.hash(&c.Tuple[Reply])
+	}
 	if tb.crowded(uint32(ho)) || tb.crowded(uint32(hr)) {
 		tb.say(whyChain)
 		tb.stats.ChainTooLong++
@@ -56,8 +68,11 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 		return refuse(CauseChainTooLong)
 	}
 	zo, zr := c.Tuple[Original].Zone, c.Tuple[Reply].Zone
-	other, _ := tb.find(&c.Tuple[Original], ho, meeting(Original, zo, zr))
-	if other == nil {
+	var other *Conn
+	if known == nil {
+		other, _ = tb.find(&c.Tuple[Original], ho, meeting(Original, zo, zr))
+	}
+	if other == nil && !replyKnown {
 		other, _ = tb.find(&c.Tuple[Reply], hr, meeting(Reply, zo, zr))
 	}
 	if other != nil {

@@ -27,9 +27,9 @@ type Probe struct {
 	Offload packet.Offload
 	Conn    *Conn // the connection that it seems to be of, nil for none
 
-	hash   uint64
 	addrs  uint64 // IPv4: both, as four takes them
 	ports  uint32 // SrcL4 | DstL4<<16
+	tag    uint16 // in bucket
 	bucket *bucket
 }
 
@@ -96,7 +96,7 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 		return false
 	}
 	be, le := binary.BigEndian, binary.LittleEndian
-	var last uint64
+	var last, hash uint64
 	switch {
 	case d[0] == 0x45:
 		n := int(be.Uint16(d[2:]))
@@ -114,7 +114,7 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 		q.ports = swapPorts(be.Uint32(d[20:]))
 		last = uint64(q.ports) | uint64(q.Proto)<<48 | uint64(packet.IPv4)<<56
 		q.addrs = le.Uint64(d[12:])
-		q.hash = l.tb.hashKey.four(q.addrs, last)
+		hash = l.tb.hashKey.four(q.addrs, last)
 	case d[0]>>4 == 6:
 		n := 40 + int(be.Uint16(d[4:]))
 		if n > len(d) || n < 48 || d[7] <= 1 {
@@ -124,7 +124,7 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 		d = d[:n]
 		q.ports = swapPorts(be.Uint32(d[40:]))
 		last = uint64(q.ports) | uint64(q.Proto)<<48 | uint64(packet.IPv6)<<56
-		q.hash = l.tb.hashKey.six(le.Uint64(d[8:]), le.Uint64(d[16:]), le.Uint64(d[24:]), le.Uint64(d[32:]), last)
+		hash = l.tb.hashKey.six(le.Uint64(d[8:]), le.Uint64(d[16:]), le.Uint64(d[24:]), le.Uint64(d[32:]), last)
 	default:
 		return false
 	}
@@ -132,8 +132,9 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 		return false
 	}
 	q.Data = d
-	h := homeOf(uint32(q.hash), l.buckets, l.mask)
-	q.bucket = bucketAt(l.d.chunks[h/chunkBuckets], h%chunkBuckets)
+	var n uint32
+	n, q.tag = locate(hash, l.buckets, l.mask)
+	q.bucket = bucketAt(l.d.chunks[n/chunkBuckets], n%chunkBuckets)
 	return true
 }
 
@@ -156,7 +157,7 @@ func (l *Lane) WarmBucket(q *Probe) { l.seen += atomic.LoadUint64(&q.bucket.tags
 // Guess finds the connection that the packet is likely of, without looking at
 // the connection itself.
 func (l *Lane) Guess(q *Probe) {
-	spread := uint64(tagOf(q.hash)) * laneOnes
+	spread := uint64(q.tag) * laneOnes
 	b := q.bucket
 	for hops := 0; ; hops++ {
 		m := matches(atomic.LoadUint64(&b.tags[0]), atomic.LoadUint64(&b.tags[1]), atomic.LoadUint32(&b.tags2), spread)

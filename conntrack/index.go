@@ -10,8 +10,10 @@ import (
 // linear hash table: it grows by one bucket at a time as entries come, so
 // that no packet ever waits for a rehash. A bucket is one cache line of ten
 // entries; each entry is a connection's slot with the direction in the lowest
-// bit, beside 16 further bits of the hash that spare most looks at
-// connections that are not meant. Buckets that run over are chained.
+// bit, beside 16 bits of the hash, its tag, that spare most looks at
+// connections that are not meant. The lowest of these bits are the next that
+// divide a bucket, so that growth looks at no connection either but once in
+// four doublings. Buckets that run over are chained.
 //
 // One goroutine at a time changes the index. Workers read it meanwhile, with
 // atomic loads and without a lock: what they find they check in the record
@@ -22,7 +24,8 @@ type index struct {
 	buckets uint32 // in use
 	mask    uint32 // 2^k-1, where 2^k <= buckets < 2^(k+1)
 	entries int
-	shared  bool // workers read too
+	inserts uint64 // ever
+	shared  bool   // workers read too
 
 	over     []*[chunkBuckets]bucket // overflow buckets, numbered from 1
 	overUsed uint32                  // handed out so far
@@ -61,8 +64,22 @@ func newIndex(r *regions) index {
 	}
 }
 
-// tagOf is the part of the hash that stands in the bucket.
-func tagOf(h uint64) uint16 { return uint16(h >> 48) }
+// tagShift is where in the hash the tags of a bucket begin whose number tells
+// so many bits of the hash: at least 12 bits of a tag are not told by it.
+func tagShift(told int) int { return told &^ 3 & 63 }
+
+// locate is the number of the first bucket of a hash in an index of so many,
+// and the tag there.
+func locate(h uint64, buckets, mask uint32) (n uint32, tag uint16) {
+	n = uint32(h) & (mask<<1 | 1)
+	told := bits.Len32(mask)
+	if n&mask < buckets-mask-1 {
+		told++ // divided already
+	} else {
+		n &= mask
+	}
+	return n, uint16(h >> tagShift(told))
+}
 
 const (
 	laneOnes = 0x0001_0001_0001_0001
@@ -145,17 +162,11 @@ func (ix *index) clear(b *bucket) {
 	atomic.StoreUint32(&b.next, 0)
 }
 
-// homeOf is the number of the first bucket of a hash in an index of so many.
-func homeOf(h, buckets, mask uint32) uint32 {
-	b := h & (mask<<1 | 1)
-	if b >= buckets {
-		b &= mask
-	}
-	return b
+// home is the first bucket of a hash, and the tag there.
+func (ix *index) home(h uint64) (*bucket, uint16) {
+	n, tag := locate(h, ix.buckets, ix.mask)
+	return ix.at(n), tag
 }
-
-// home is the first bucket of a hash.
-func (ix *index) home(h uint32) *bucket { return ix.at(homeOf(h, ix.buckets, ix.mask)) }
 
 func (ix *index) at(b uint32) *bucket {
 	return bucketAt(unsafe.Pointer(ix.chunks[b/chunkBuckets]), b%chunkBuckets)
@@ -173,8 +184,10 @@ func (ix *index) overAt(n uint32) *bucket { return &ix.over[(n-1)/chunkBuckets][
 
 // insert adds an entry. tb finds the connections that a split moves.
 func (ix *index) insert(tb *Table, h uint64, r entryRef) {
-	ix.put(ix.home(uint32(h)), tagOf(h), r)
+	b, tag := ix.home(h)
+	ix.put(b, tag, r)
 	ix.entries++
+	ix.inserts++
 	if uint64(ix.entries) > uint64(ix.buckets)*fill {
 		ix.split(tb)
 	}
@@ -221,7 +234,8 @@ func (ix *index) freeOver(n uint32) {
 // remove takes an entry out and reports whether it was there. The last entry
 // of the chain fills the hole.
 func (ix *index) remove(h uint64, r entryRef) bool {
-	for before, b := (*bucket)(nil), ix.home(uint32(h)); b != nil; before, b = b, ix.nextOf(b) {
+	b, _ := ix.home(h)
+	for before := (*bucket)(nil); b != nil; before, b = b, ix.nextOf(b) {
 		for i := range b.ref {
 			if b.ref[i] == r {
 				ix.fillHole(before, b, i)
@@ -262,26 +276,30 @@ func (ix *index) split(tb *Table) {
 	fresh := ix.buckets
 	old := ix.at(fresh & ix.mask)
 	ix.buckets++
-	bit := ix.mask + 1
-	if ix.buckets == bit<<1 {
+	told := bits.Len32(ix.mask)
+	if bit := ix.mask + 1; ix.buckets == bit<<1 {
 		ix.mask = ix.mask<<1 | 1
 	}
 	to := ix.at(fresh)
 	chain := *old
 	ix.clear(old)
+	was, is := tagShift(told), tagShift(told+1)
 	for {
-		// First all hashes, so that the reads of the records go on side by side.
-		var moves [bucketSlots]uint32
+		var low [bucketSlots]uint64 // of the hashes, from bit was on
 		n := 0
 		for ; n < bucketSlots && chain.ref[n] != 0; n++ {
-			moves[n] = tb.hashOf(chain.ref[n]) & bit
+			if was == is {
+				low[n] = uint64(chain.tag(n))
+			} else {
+				low[n] = tb.hashOf(chain.ref[n]) >> was
+			}
 		}
 		for i, r := range chain.ref[:n] {
 			dst := old
-			if moves[i] != 0 {
+			if low[i]>>(told-was)&1 != 0 {
 				dst = to
 			}
-			ix.put(dst, chain.tag(i), r)
+			ix.put(dst, uint16(low[i]>>(is-was)), r)
 		}
 		over := chain.next
 		if over == 0 {
@@ -292,8 +310,8 @@ func (ix *index) split(tb *Table) {
 	}
 }
 
-// hashOf is the half of an entry's hash that chooses its bucket.
-func (tb *Table) hashOf(r entryRef) uint32 { return uint32(tb.hash(&tb.conn(r.slot()).Tuple[r.dir()])) }
+// hashOf is an entry's hash.
+func (tb *Table) hashOf(r entryRef) uint64 { return tb.hash(&tb.conn(r.slot()).Tuple[r.dir()]) }
 
 // inRange calls f for each entry whose hash, read from its lowest bit, lies in
 // [lo, hi]: the entries that share a bucket of Linux's table, which divides
@@ -327,7 +345,7 @@ func (ix *index) chainInRange(tb *Table, n, lo, hi uint32, f func(r entryRef) bo
 			if r == 0 {
 				break
 			}
-			if h := bits.Reverse32(tb.hashOf(r)); h >= lo && h <= hi {
+			if h := bits.Reverse32(uint32(tb.hashOf(r))); h >= lo && h <= hi {
 				tb.scratch = append(tb.scratch, r)
 			}
 		}

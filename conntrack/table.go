@@ -41,6 +41,8 @@ type Table struct {
 	outer, quoted packet.Addr
 	outerL3       packet.Family
 	visit         visit      // of the Track that runs
+	vacancy       vacancy    // of the newest connection
+	mapped        Tuple      // the reply that NAT chose last
 	scratch       []entryRef // of the bucket that is walked
 
 	// What plain connections do not need stands behind all else.
@@ -118,8 +120,8 @@ func (tb *Table) lookup(t *Tuple, h uint64, allow dirs, now int64) (*Conn, Dir) 
 
 // find looks among the tuples of some directions. h is the hash of t.
 func (tb *Table) find(t *Tuple, h uint64, allow dirs) (best *Conn, dir Dir) {
-	spread := uint64(tagOf(h)) * laneOnes
-	for b := tb.index.home(uint32(h)); b != nil; b = tb.index.nextOf(b) {
+	b, tag := tb.index.home(h)
+	for spread := uint64(tag) * laneOnes; b != nil; b = tb.index.nextOf(b) {
 		for m := matches(b.tags[0], b.tags[1], b.tags2, spread); m != 0; m &= m - 1 {
 			r := b.ref[first(m)]
 			if r == 0 || allow>>r.dir()&1 == 0 {
@@ -178,7 +180,7 @@ func (tb *Table) SetReply(c *Conn, reply Tuple) {
 		return
 	}
 	reply.Zone = c.Tuple[Reply].Zone
-	c.Tuple[Reply] = reply
+	c.Tuple[Reply], tb.mapped = reply, reply
 }
 
 // SetMark sets the connection's mark.

@@ -144,6 +144,9 @@ func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 		if c = tb.create(t, &reply, uint32(h), tmpl, v.now); c == nil {
 			return false
 		}
+		if zo == zr {
+			tb.vacancy = vacancy{seq: c.Seq, inserts: tb.index.inserts, orig: h}
+		}
 		d = Original
 	}
 	v.place(c, d)

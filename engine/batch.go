@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math/bits"
 	"slices"
 
 	"weir/conntrack"
@@ -97,10 +98,19 @@ func (l *lane) prepare(y *paths, in []Arrival) (todo uint64) {
 			l.ct.Guess(&l.probes[i])
 		}
 	}
+	fresh := uint64(0)
 	for i := range in {
-		if todo>>i&1 != 0 {
-			l.ct.WarmConn(&l.probes[i])
+		if todo>>i&1 == 0 {
+			continue
 		}
+		if l.probes[i].Conn != nil {
+			l.ct.WarmConn(&l.probes[i])
+		} else if l.ct.Foresee(&l.probes[i], &l.sights[i]) {
+			fresh |= 1 << i
+		}
+	}
+	for ; fresh != 0; fresh &= fresh - 1 {
+		l.ct.Look(&l.sights[bits.TrailingZeros64(fresh)])
 	}
 	return todo
 }

@@ -17,6 +17,7 @@ type tally struct{ packets, bytes uint64 }
 type lane struct {
 	ct     conntrack.Lane
 	probes [stride]conntrack.Probe
+	sights [stride]conntrack.Sight
 	tally  []tally // by path
 }
 

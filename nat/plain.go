@@ -27,7 +27,7 @@ func plain(t *hook.Traversal, c *conntrack.Conn, r *Range, m Manip) bool {
 	}
 	changes := *mine != r.MinAddr
 	*mine = r.MinAddr
-	if o, _ := tb.Lookup(&reply, t.Now); o != nil {
+	if !tb.Unused(c, &reply, t.Now) {
 		return false
 	}
 	if changes {

@@ -1,0 +1,98 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"weir/packet"
+)
+
+// The first packet of a connection is looked for under more names than its
+// own: under its source, under its answer's tuple, and under that behind a
+// mapping. In a big table each is a read of memory to wait for. A batch has
+// them read beforehand, for all of its packets that seem to be new.
+
+// foreseeFrom is the number of slots from which on a table may not be in the
+// nearest caches.
+const foreseeFrom = 1 << 13
+
+// Sight is the lines that a packet is likely to need.
+type Sight [3]unsafe.Pointer
+
+// Foresee chooses what to read for a packet that Read has taken and that has
+// no connection; Look reads it. Both change nothing. False: there is nothing
+// worth it. Only the owner of the table may call them.
+func (l *Lane) Foresee(q *Probe, s *Sight) bool {
+	tb := l.tb
+	if tb.used < foreseeFrom || l.shared {
+		return false
+	}
+	*s = Sight{}
+	d, le := q.Data, binary.LittleEndian
+	t := Tuple{SrcL4: uint16(q.ports), DstL4: uint16(q.ports >> 16), Proto: q.Proto, L3: q.Family}
+	if q.Family == packet.IPv4 {
+		le.PutUint32(t.Src[:], le.Uint32(d[12:]))
+		le.PutUint32(t.Dst[:], le.Uint32(d[16:]))
+	} else {
+		t.Src, t.Dst = packet.Addr(d[8:24]), packet.Addr(d[24:40])
+	}
+	if tb.sources.chunks != nil {
+		s[0] = unsafe.Pointer(tb.sources.home(tb.sourceHash(&t, 0)))
+	}
+	t.Src, t.Dst, t.SrcL4, t.DstL4 = t.Dst, t.Src, t.DstL4, t.SrcL4
+	b, _ := tb.index.home(tb.hash(&t))
+	s[1] = unsafe.Pointer(b)
+	if tb.mapped.L3 == t.L3 {
+		t.Dst = tb.mapped.Dst
+		b, _ = tb.index.home(tb.hash(&t))
+		s[2] = unsafe.Pointer(b)
+	}
+	return true
+}
+
+// Look reads.
+func (l *Lane) Look(s *Sight) {
+	for _, p := range s {
+		if p != nil {
+			l.seen += *(*uint64)(p)
+		}
+	}
+}
+
+// vacancy is what is known to be free for the connection that was made last,
+// so that confirmation does not look again. It holds until something is
+// entered.
+type vacancy struct {
+	seq     uint64 // of the connection
+	inserts uint64 // the index's, when it was looked
+	orig    uint64 // hash of its original tuple
+	reply   Tuple  // free if has
+	hash    uint64 // of reply
+	has     bool
+}
+
+// vacant is what is known for a connection; nil if nothing is.
+func (tb *Table) vacant(c *Conn) *vacancy {
+	if v := &tb.vacancy; v.seq == c.Seq && v.inserts == tb.index.inserts {
+		return v
+	}
+	return nil
+}
+
+// Unused reports that no connection has reply, which has the zone of c in both
+// directions, as the tuple of a direction. Expired connections that it meets
+// are killed.
+func (tb *Table) Unused(c *Conn, reply *Tuple, now int64) bool {
+	v := tb.vacant(c)
+	if v != nil && v.has && v.reply == *reply {
+		return true
+	}
+	h := tb.hash(reply)
+	if o, _ := tb.lookup(reply, h, anyDir, now); o != nil {
+		return false
+	}
+	if v != nil {
+		v.reply, v.hash, v.has = *reply, h, true
+	}
+	return true
+}
