@@ -21,7 +21,7 @@ bench: ## weir beside its peers: writes bench/results.json and docs/performance.
 	cd bench && $(GO) run .
 
 record: ## play the scenario files through Linux and write down what it does
-	$(GO) test ./internal/linuxdiff -run TestScenarios -count=1 -v -record | grep -v -e '^=== ' -e '--- PASS'
+	$(GO) test ./internal/linuxdiff -run "TestScenarios|TestExtensionSheets" -count=1 -v -record | grep -v -e '^=== ' -e '--- PASS'
 
 docs: ## write the generated pages again
 	$(GO) test ./xtables/std -run TestSupportPage -update

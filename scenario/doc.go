@@ -23,5 +23,8 @@
 //
 // Run does the same with weir, and Same compares.
 //
+// A Sheet is the scenario of an extension: many rules, and which of a few packets
+// each of them matches.
+//
 // Layer 11: imports machine, engine, replay, scenario/line.
 package scenario

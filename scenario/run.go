@@ -106,7 +106,7 @@ func (w *Writer) Packet(p *render.Packet) {
 	for _, s := range render.Arrange(p.Steps) {
 		text := ""
 		switch {
-		case s.Kind == trace.KindRule && s.Match:
+		case s.Kind == trace.KindRule && s.Match && s.Failed == "": // TRACE does not name a rule that could not judge
 			text = fmt.Sprintf("%s:%d %s", s.Chain, s.Rule, does(s))
 		case s.Kind == trace.KindPolicy:
 			text = "policy " + s.Verdict

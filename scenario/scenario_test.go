@@ -48,6 +48,40 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// TestExtensions runs the scenario of every extension.
+func TestExtensions(t *testing.T) {
+	files, err := filepath.Glob("../testdata/extensions/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenario files: %v", err)
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			src, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, errs := ParseSheet(filepath.Base(name), src)
+			for _, e := range errs {
+				t.Error(e)
+			}
+			if t.Failed() {
+				return
+			}
+			if len(s.Doc) < 20 {
+				t.Error("the comment on top says too little about what there is to learn")
+			}
+			got, errs := s.Run()
+			for _, e := range errs {
+				t.Error(e)
+			}
+			if got = s.Compact(got); !t.Failed() && !Same(s.Want, got) {
+				t.Errorf("%s:%d: not as wanted; \"make record\" asks Linux again\n%s", s.Name, s.WantLine, diff(s.Want, got))
+			}
+		})
+	}
+}
+
 // diff marks the lines that only one side has: -want +got.
 func diff(want, got string) string {
 	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")

@@ -42,6 +42,8 @@ type Config struct {
 	// Rules4 and Rules6 are iptables-save text; tables that are not named
 	// are empty with policy ACCEPT.
 	Rules4, Rules6 string
+	// Sets is the text of ipset save that the rules ask about.
+	Sets string
 	// Sysctl holds keys as sysctl(8) prints them. They are set after the
 	// devices exist.
 	Sysctl map[string]string

@@ -60,6 +60,9 @@ func New(c Config) (*Kernel, error) {
 	if err == nil {
 		err = k.settle()
 	}
+	if err == nil && c.Sets != "" {
+		_, err = k.Ipset(c.Sets, "restore")
+	}
 	if err == nil {
 		err = k.Reload(c.Rules4, c.Rules6)
 	}

@@ -76,7 +76,7 @@ func record(f *scenario.File) (want string, diff *Difference, s *scene, err erro
 	if err != nil {
 		return "", nil, nil, err
 	}
-	cfg.Rules4, cfg.Rules6 = rules[0], rules[1]
+	cfg.Sets, cfg.Rules4, cfg.Rules6 = string(f.Machine.IPSets.Text), rules[0], rules[1]
 	if s.k, err = kernel.New(cfg); err != nil {
 		return "", nil, nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/kernel"
+	"weir/packet"
 	"weir/scenario"
 )
 
@@ -21,8 +23,81 @@ var recording = flag.Bool("record", false, "write into the scenario files what L
 // TestScenarios plays every scenario file through Linux: weir has to do the
 // same with each packet, and what the file wants has to be what Linux did.
 func TestScenarios(t *testing.T) {
+	playAll(t, "../../testdata/scenarios/*.txt", recorded)
+}
+
+// TestExtensionSheets does so with the scenario of every extension, and asks
+// Linux about every rule that is refused.
+func TestExtensionSheets(t *testing.T) {
+	playAll(t, "../../testdata/extensions/*.txt", sheet)
+}
+
+// sheet is recorded for the scenario of an extension.
+func sheet(name string) (why, wrong string) {
+	src, err := os.ReadFile(name)
+	if err != nil {
+		return "", err.Error()
+	}
+	s, errs := scenario.ParseSheet(filepath.Base(name), src)
+	if len(errs) > 0 {
+		return "", fmt.Sprint(errs)
+	}
+	run, errs := s.Run()
+	if len(errs) > 0 {
+		return "", fmt.Sprint(errs)
+	}
+	want := run
+	if s.NotLinux == "" {
+		for range 5 {
+			var late time.Duration
+			if want, wrong, late = played(&s.File, run, s.Compact); wrong == "" || late < patience {
+				break
+			}
+		}
+		if want == "" {
+			return "", wrong
+		}
+		wrong += loaded(s)
+	}
+	want = s.Compact(want)
+	if *recording {
+		if err := os.WriteFile(name, s.Update(want), 0o644); err != nil {
+			return s.NotLinux, err.Error()
+		}
+	} else if !scenario.Same(want, s.Want) && want != s.Want {
+		wrong += fmt.Sprintf("%s:%d: Linux does not do what stands here; \"make record\" takes it over:\n%s", s.Name, s.WantLine, sides(s.Want, want))
+	}
+	return s.NotLinux, wrong
+}
+
+// loaded names the rules that weir refuses and Linux loads.
+func loaded(s *scenario.Sheet) (wrong string) {
+	cfg, err := kernelConfig(&s.File)
+	if err != nil {
+		return err.Error()
+	}
+	cfg.Sets = string(s.Machine.IPSets.Text)
+	k, err := kernel.New(cfg)
+	if err != nil {
+		return err.Error()
+	}
+	defer k.Close()
+	s.Refused(func(f packet.Family, rule, text string) {
+		program := "iptables-legacy-restore"
+		if f == packet.IPv6 {
+			program = "ip6tables-legacy-restore"
+		}
+		if _, _, status, err := k.Program(text, program, "-w"); err != nil || status == 0 {
+			wrong += fmt.Sprintf("%v: Linux loads what weir refuses: %s (%v)\n", f, rule, err)
+		}
+	})
+	return wrong
+}
+
+// playAll plays the files of a pattern, several at once.
+func playAll(t *testing.T, pattern string, recorded func(name string) (why, wrong string)) {
 	needKernel(t)
-	names, err := filepath.Glob("../../testdata/scenarios/*.txt")
+	names, err := filepath.Glob(pattern)
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no scenario files: %v", err)
 	}
@@ -82,7 +157,7 @@ func recorded(name string) (why, wrong string) {
 		// On a busy machine time may slip away between packets: then again.
 		for range 5 {
 			var late time.Duration
-			if want, wrong, late = played(f, mine); wrong == "" || late < patience {
+			if want, wrong, late = played(f, mine, whole); wrong == "" || late < patience {
 				break
 			}
 		}
@@ -103,8 +178,12 @@ func recorded(name string) (why, wrong string) {
 // patience is how late packets may be where a clock matters.
 const patience = 200 * time.Millisecond
 
-// played plays a file through Linux once. want is empty if that failed.
-func played(f *scenario.File, mine string) (want, wrong string, late time.Duration) {
+// whole shows all that was recorded.
+func whole(text string) string { return text }
+
+// played plays a file through Linux once and compares what of it is shown.
+// want is empty if that failed.
+func played(f *scenario.File, mine string, show func(string) string) (want, wrong string, late time.Duration) {
 	text, d, s, err := record(f)
 	if err != nil {
 		return "", err.Error(), 0
@@ -113,8 +192,8 @@ func played(f *scenario.File, mine string) (want, wrong string, late time.Durati
 		wrong = d.String() + "\n"
 	}
 	want = s.settle(text, mine)
-	if !scenario.Same(want, mine) {
-		wrong += "weir does otherwise than Linux:\n" + sides(want, mine)
+	if !scenario.Same(show(want), show(mine)) {
+		wrong += "weir does otherwise than Linux:\n" + sides(show(want), show(mine))
 	}
 	return want, wrong, s.late
 }
@@ -200,7 +279,8 @@ func nearly(k, l string, slack int64) string {
 	if d := int64(y - x); d > slack || d < -1 {
 		return k
 	}
-	return a[1] + b[2] + strings.TrimPrefix(k, a[1]+a[2])
+	k = a[1] + b[2] + strings.TrimPrefix(k, a[1]+a[2])
+	return use.ReplaceAllString(k, use.FindString(l)) // the dump itself uses a connection
 }
 
 // section is the lines of the connections.

@@ -130,7 +130,18 @@ func Parse(text string) (*Packet, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.framed()
 	return p, nil
+}
+
+// framed sets the type of the frame, if there is one, to the packet's.
+func (p *Packet) framed() {
+	if p.Link.HasMAC {
+		p.Link.Proto = 0x0800
+		if p.Data[0][0]>>4 == 6 {
+			p.Link.Proto = 0x86dd
+		}
+	}
 }
 
 // raw takes the packet as hex digits; blanks between them are free.
@@ -153,6 +164,7 @@ func (p *Packet) raw(ws []word, end int) error {
 		return errorf(end, "expected the packet's bytes in hex")
 	}
 	p.Data = [][]byte{b}
+	p.framed()
 	return nil
 }
 

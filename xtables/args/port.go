@@ -1,6 +1,7 @@
 package args
 
 import (
+	"strconv"
 	"strings"
 
 	"weir/xtables"
@@ -15,9 +16,23 @@ func PortNumber(s, proto string) (uint16, bool) {
 	return names.Service(s, proto)
 }
 
+// resolved is a port as getaddrinfo(3) reads it: a decimal number, of which 16
+// of the lower 32 bits are kept unless these are a negative number, or a name.
+func resolved(s string) (uint16, bool) {
+	t := strings.TrimPrefix(strings.TrimLeft(s, " \t\n\v\f\r"), "+")
+	if t == "" || t[0] < '0' || t[0] > '9' {
+		return names.Service(s, "")
+	}
+	v, err := strconv.ParseUint(t, 10, 64)
+	return uint16(v), err == nil && int32(v) >= 0
+}
+
 // Ports is the argument of g as a port or a range "lo:hi" with either side
-// missing. The order is not checked.
-func Ports(g *xtables.Given, proto string) (lo, hi uint16, err error) {
+// missing, with numbers as getaddrinfo(3) reads them: 65536 is 0. The order is
+// not checked.
+func Ports(g *xtables.Given) (lo, hi uint16, err error) { return portSpan(g, resolved) }
+
+func portSpan(g *xtables.Given, read func(string) (uint16, bool)) (lo, hi uint16, err error) {
 	parts := strings.Split(Text(g), ":")
 	if len(parts) > 2 {
 		return 0, 0, Errorf(g, "--%s: %q has more than 2 parts", g.Name, Text(g))
@@ -27,7 +42,7 @@ func Ports(g *xtables.Given, proto string) (lo, hi uint16, err error) {
 		if p == "" && len(parts) == 2 {
 			continue
 		}
-		v, ok := PortNumber(p, proto)
+		v, ok := read(p)
 		if !ok {
 			return 0, 0, NoPort(g, p)
 		}
@@ -67,9 +82,10 @@ func (r PortRange) Append(b []byte, name string) []byte {
 	return Range(b, uint64(r.Lo), uint64(r.Hi))
 }
 
-// OrderedPorts is Ports, refusing a range that runs backwards.
+// OrderedPorts is such a range of numbers in any base up to 65535, or of names
+// of the protocol's services. One that runs backwards is refused.
 func OrderedPorts(g *xtables.Given, proto string) (PortRange, error) {
-	lo, hi, err := Ports(g, proto)
+	lo, hi, err := portSpan(g, func(s string) (uint16, bool) { return PortNumber(s, proto) })
 	if err == nil && lo > hi {
 		err = Errorf(g, "--%s: the range %q runs backwards", g.Name, Text(g))
 	}

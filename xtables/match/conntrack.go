@@ -102,7 +102,7 @@ func (m *conntrackMatch) read(f packet.Family, g *xtables.Given) (opt ctOpt, err
 			return ctOrigSrc << i, err
 		case n + "port":
 			if args.Text(g) != "" { // an empty word is port 0
-				m.ports[i].Lo, m.ports[i].Hi, err = args.Ports(g, "")
+				m.ports[i].Lo, m.ports[i].Hi, err = args.Ports(g)
 			}
 			return ctOrigSrcPort << i, err
 		}
@@ -293,7 +293,11 @@ func (m *conntrackMatch) AppendArgs(b []byte) []byte {
 	}
 	for i, n := range ctTuplePart() {
 		if name(ctOrigSrcPort<<i, n+"port") {
-			b = args.Range(b, uint64(m.ports[i].Lo), uint64(m.ports[i].Hi))
+			hi := m.ports[i].Hi
+			if hi == 0 { // is no end to iptables-save
+				hi = m.ports[i].Lo
+			}
+			b = args.Range(b, uint64(m.ports[i].Lo), uint64(hi))
 		}
 	}
 	if name(ctStatus, "ctstatus") {

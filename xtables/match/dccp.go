@@ -39,7 +39,7 @@ func dccpTypes() []string {
 func parseDCCP(_ *xtables.Context, given []xtables.Given) (xtables.Match, error) {
 	m := &dccpMatch{src: args.AnyPort(), dst: args.AnyPort()}
 	ranges := func(g *xtables.Given) (r args.PortRange, err error) {
-		r.Lo, r.Hi, err = args.Ports(g, "")
+		r.Lo, r.Hi, err = args.Ports(g)
 		r.Not = g.Invert
 		return r, err
 	}

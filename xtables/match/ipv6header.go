@@ -65,7 +65,7 @@ words:
 	for _, w := range strings.Split(args.Text(g), ",") {
 		n, isNum := args.Number(w, 0, 255)
 		for i, k := range headerKinds() {
-			if w == k.name || w == k.alias || isNum && int(n) == k.proto {
+			if w == k.name || w == k.alias || isNum && uint8(n) == uint8(k.proto) { // iptables takes 255 for "protocol"
 				m.want |= 1 << i
 				continue words
 			}
