@@ -26,12 +26,17 @@ func (g *Gateway) address(m *machine.Machine) (errs []error) {
 		case given != nil || l.Kind != machine.PacketDev:
 			continue
 		case i.MAC == MAC{}:
-			dev, err := net.InterfaceByName(l.Device)
-			if err != nil || len(dev.HardwareAddr) != len(i.MAC) {
-				errs = append(errs, fmt.Errorf("%s: interface %s: the system has no Ethernet device %s", m.Dir, i.Name, l.Device))
-				continue
+			mac, known := g.macs[l.Device]
+			if !known {
+				dev, err := net.InterfaceByName(l.Device)
+				if err != nil || len(dev.HardwareAddr) != len(mac) {
+					errs = append(errs, fmt.Errorf("%s: interface %s: the system has no Ethernet device %s", m.Dir, i.Name, l.Device))
+					continue
+				}
+				mac = MAC(dev.HardwareAddr)
+				g.macs[l.Device] = mac // later it may be forbidden to ask
 			}
-			copy(i.MAC[:], dev.HardwareAddr)
+			i.MAC = mac
 		}
 		if six, local := addresses6(i); six && !local {
 			a := [16]byte{0: 0xfe, 1: 0x80, 8: i.MAC[0] ^ 2, 9: i.MAC[1], 10: i.MAC[2], 11: 0xff, 12: 0xfe, 13: i.MAC[3], 14: i.MAC[4], 15: i.MAC[5]}

@@ -38,6 +38,10 @@ type Options struct {
 	// Devices are devices that are there already, by the name of the
 	// interface; "local" leads to the machine's own stack. Others are opened as the machine's links say.
 	Devices map[string]Device
+	// Opened is called when everything is open and the rules are there, before
+	// the first packet is read: the time to give up privileges. An error ends
+	// Run. Devices that go are not opened again if it is set.
+	Opened func() error
 	// Queues is how many queues a device may have; 0 is one for each CPU that
 	// Go uses.
 	Queues int
@@ -54,6 +58,7 @@ type Gateway struct {
 	byDev map[int]*port // by interface index
 
 	sysctl map[string]string // never changes
+	macs   map[string]MAC    // of devices, by name
 
 	// loading guards mach: one Reload at a time.
 	loading sync.Mutex
@@ -73,7 +78,7 @@ func New(dir string, o Options) (*Gateway, []error) {
 	if m == nil {
 		return nil, errs
 	}
-	g := &Gateway{opt: o, clock: o.Clock, log: o.Logger, mach: m, sysctl: m.Sysctl}
+	g := &Gateway{opt: o, clock: o.Clock, log: o.Logger, mach: m, sysctl: m.Sysctl, macs: map[string]MAC{}}
 	if g.clock == nil {
 		g.clock = steadyClock(time.Now())
 	}
@@ -176,6 +181,11 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 	// The rules are there and everything is open: now packets may come.
 	for _, p := range g.ports {
 		if err := p.up(); err != nil {
+			return err
+		}
+	}
+	if g.opt.Opened != nil {
+		if err := g.opt.Opened(); err != nil {
 			return err
 		}
 	}

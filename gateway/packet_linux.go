@@ -24,7 +24,9 @@ type packetDev struct {
 type packetQueue struct {
 	f   *os.File
 	raw rawConn
-	in  mmsg
+	// index is the device's.
+	index int
+	in    mmsg
 	// heads, bufs and control belong to in.
 	bufs    [][]byte
 	control [][]byte
@@ -123,11 +125,11 @@ func openPacketQueue(dev *net.Interface, mac MAC, fanout bool, group *int) (*pac
 		unix.Close(fd)
 		return nil, err
 	}
-	return newPacketQueue(os.NewFile(uintptr(fd), dev.Name))
+	return newPacketQueue(os.NewFile(uintptr(fd), dev.Name), dev.Index)
 }
 
-func newPacketQueue(f *os.File) (*packetQueue, error) {
-	q := &packetQueue{f: f}
+func newPacketQueue(f *os.File, index int) (*packetQueue, error) {
+	q := &packetQueue{f: f, index: index}
 	var err error
 	if q.raw, err = f.SyscallConn(); err != nil {
 		f.Close()
@@ -214,6 +216,12 @@ func (q *packetQueue) ReadFrames(batch []Frame) (n int, err error) {
 					continue
 				case unix.EAGAIN:
 					return false
+				case unix.ENETDOWN:
+					if deviceName(int(fd), q.index) != nil {
+						err = os.NewSyscallError("recvmmsg", e)
+						return true
+					}
+					continue // switched off; the socket goes on when it is on
 				case unix.EINVAL: // a frame whose segments virtio-net cannot name; it is gone
 				default:
 					err = os.NewSyscallError("recvmmsg", e)

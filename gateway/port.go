@@ -102,7 +102,7 @@ func (p *port) lost(dev Device, err error) {
 // again and again, without a word.
 func (p *port) revive() {
 	p.mu.Lock()
-	gone := p.dev == nil && !p.stopped && p.given == nil
+	gone := p.dev == nil && !p.stopped && p.given == nil && p.g.opt.Opened == nil
 	p.mu.Unlock()
 	if !gone || p.attach() != nil {
 		return

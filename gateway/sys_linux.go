@@ -58,3 +58,13 @@ func linkUp(name string, mtu int) error {
 	}
 	return nil
 }
+
+// deviceName asks whether there is a device of an index.
+func deviceName(fd, index int) error {
+	req, err := unix.NewIfreq("")
+	if err != nil {
+		return err
+	}
+	req.SetUint32(uint32(index))
+	return unix.IoctlIfreq(fd, unix.SIOCGIFNAME, req)
+}
