@@ -93,6 +93,9 @@ func (p *port) lost(dev Device, err error) {
 		return
 	}
 	p.g.log.Error("device lost", "interface", p.name, "device", dev.Name(), "error", err)
+	if p.given == nil && p.g.opt.Opened != nil {
+		p.g.log.Error("the device cannot be opened again without privileges: restart weir", "interface", p.name)
+	}
 	p.dev = nil
 	p.queues.Store(nil)
 	dev.Close()

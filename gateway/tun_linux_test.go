@@ -196,3 +196,18 @@ func TestReloadBySignalKeepsConnections(t *testing.T) {
 	w.weir.stop()
 	w.sniffer.clean(t)
 }
+
+func TestADeviceThatWasRemovedIsMadeAgain(t *testing.T) {
+	w := newTUNWorld(t, homeFiles(t), "--sandbox=off")
+	eventually(t, "no way through", func() error { _, err := w.client.try("ping", "-c1", "-W1", "203.0.113.1"); return err })
+	w.client.script("ip link del lan0")
+	w.weir.wait("device lost", 1)
+	w.weir.wait("device is back", 1)
+	w.router.run("ip", "link", "set", "lan0", "netns", w.client.path)
+	w.client.script(`ip addr add 192.0.2.10/24 dev lan0
+		ip link set lan0 up
+		ip route add default via 192.0.2.1 dev lan0`)
+	eventually(t, "no way through", func() error { _, err := w.client.try("ping", "-c1", "-W1", "203.0.113.1"); return err })
+	w.weir.stop()
+	w.sniffer.clean(t)
+}

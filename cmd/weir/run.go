@@ -2,16 +2,20 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"weir/gateway"
+	"weir/sandbox"
 )
 
 type runCmd struct {
 	Machine string `arg:"" help:"Machine directory; each interface of its machine.yaml has a link."`
 	Queues  int    `help:"Queues of each device; 0 is one for each CPU." default:"0"`
+	Sandbox string `enum:"auto,must,off" default:"auto" help:"Give up privileges when the devices are open: as far as the system can (auto), all of them or end (must), or not (off)."`
 	watchFlags
 }
 
@@ -23,6 +27,19 @@ func (runCmd) Help() string {
     - {name: wan0, addresses: [203.0.113.2/24], link: "tun:up0"}
 
 Nothing is forwarded before the rules are loaded; the devices are brought up after that. SIGHUP reads the directory again: rules, routes and addresses are swapped whole, between packets, or, if anything is wrong, stay as they are. Opening devices needs root or CAP_NET_ADMIN.`
+}
+
+// seal gives up what a running gateway does not need.
+func (c *runCmd) seal(log *slog.Logger) error {
+	r := sandbox.Enter(sandbox.Policy{Read: []string{c.Machine}, Write: c.written()})
+	log.Info("sandbox", "capabilities_dropped", r.Capabilities, "landlock", r.Landlock, "seccomp", r.Seccomp)
+	for _, m := range r.Missing {
+		if c.Sandbox == "must" {
+			return fmt.Errorf("sandbox: %s", m)
+		}
+		log.Warn("sandbox is not whole", "missing", m)
+	}
+	return nil
 }
 
 // Run carries packets until a signal.
@@ -37,7 +54,12 @@ func (c *runCmd) Run(e *env) (err error) {
 			err = cerr
 		}
 	}()
-	g, errs := gateway.New(c.Machine, gateway.Options{Logger: log, Queues: c.Queues, Log: j, Ready: func() { notify("READY=1") }})
+	systemd := dialNotify()
+	o := gateway.Options{Logger: log, Queues: c.Queues, Log: j, Ready: func() { systemd.say("READY=1") }}
+	if c.Sandbox != "off" {
+		o.Opened = func() error { return c.seal(log) }
+	}
+	g, errs := gateway.New(c.Machine, o)
 	if len(errs) > 0 {
 		return errorList(errs)
 	}
@@ -64,9 +86,9 @@ func (c *runCmd) Run(e *env) (err error) {
 		end()
 		return err
 	}
-	go watchdog(ctx, g)
+	go watchdog(ctx, g, systemd)
 	err = g.Run(ctx)
-	notify("STOPPING=1")
+	systemd.say("STOPPING=1")
 	end()
 	wait()
 	return err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -130,25 +131,44 @@ func (f *watchFlags) serve(ctx context.Context, g *gateway.Gateway, j *journal.J
 	}, nil
 }
 
-// notify tells the service manager, if there is one, how it stands.
-// sd_notify(3) has the words.
-func notify(words string) {
+// notifier tells the service manager how weir stands; nil if there is none.
+type notifier struct{ c *net.UnixConn }
+
+// dialNotify opens the way to the service manager, which later may be forbidden.
+func dialNotify() *notifier {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
-		return
+		return nil
 	}
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
+		return nil
+	}
+	return &notifier{c}
+}
+
+// say sends words of sd_notify(3).
+func (n *notifier) say(words string) {
+	if n == nil {
 		return
 	}
-	defer c.Close()
-	c.SetWriteDeadline(time.Now().Add(time.Second)) // a manager that does not listen stops nobody
-	c.Write([]byte(words))
+	n.c.SetWriteDeadline(time.Now().Add(time.Second)) // a manager that does not listen stops nobody
+	n.c.Write([]byte(words))
+}
+
+// written are the directories of the files that a gateway writes.
+func (f *watchFlags) written() (dirs []string) {
+	for _, name := range []string{f.RuleLog, f.RulePackets} {
+		if name != "" {
+			dirs = append(dirs, filepath.Dir(name))
+		}
+	}
+	return dirs
 }
 
 // watchdog tells the service manager that the machine still answers, as often
 // as it wants to hear it.
-func watchdog(ctx context.Context, g *gateway.Gateway) {
+func watchdog(ctx context.Context, g *gateway.Gateway, systemd *notifier) {
 	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	if err != nil || usec < 1000 {
 		return
@@ -161,7 +181,7 @@ func watchdog(ctx context.Context, g *gateway.Gateway) {
 			return
 		case <-t.C:
 			g.Do(func(*engine.Machine) {})
-			notify("WATCHDOG=1")
+			systemd.say("WATCHDOG=1")
 		}
 	}
 }
