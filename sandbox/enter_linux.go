@@ -97,7 +97,7 @@ func landlock(p Policy) (abi int, err error) {
 	for _, x := range []struct {
 		paths  []string
 		access uint64
-	}{{p.Read, fsRead}, {p.Write, fsWrite}} {
+	}{{p.Read, fsRead}, {p.Write, fsWrite}, {p.Remove, unix.LANDLOCK_ACCESS_FS_REMOVE_FILE}} {
 		for _, path := range x.paths {
 			if err := beneath(int(fd), path, x.access&attr.Access_fs); err != nil {
 				return 0, fmt.Errorf("%s: %w", path, err)

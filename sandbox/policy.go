@@ -5,6 +5,8 @@ type Policy struct {
 	// Read are directories and files that may be read, Write directories in
 	// which files may also be made, written, renamed and removed.
 	Read, Write []string
+	// Remove are directories in which files may be removed.
+	Remove []string
 }
 
 // Report says what holds after Enter.

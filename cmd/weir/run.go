@@ -31,7 +31,7 @@ Nothing is forwarded before the rules are loaded; the devices are brought up aft
 
 // seal gives up what a running gateway does not need.
 func (c *runCmd) seal(log *slog.Logger) error {
-	r := sandbox.Enter(sandbox.Policy{Read: []string{c.Machine}, Write: c.written()})
+	r := sandbox.Enter(sandbox.Policy{Read: []string{c.Machine}, Write: c.written(), Remove: c.removed()})
 	log.Info("sandbox", "capabilities_dropped", r.Capabilities, "landlock", r.Landlock, "seccomp", r.Seccomp)
 	for _, m := range r.Missing {
 		if c.Sandbox == "must" {

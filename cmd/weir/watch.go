@@ -166,6 +166,18 @@ func (f *watchFlags) written() (dirs []string) {
 	return dirs
 }
 
+// removed is the directory of the socket, which a gateway that ends takes away.
+func (f *watchFlags) removed() []string {
+	if f.Control == "none" {
+		return nil
+	}
+	dir := filepath.Dir(controlPath(f.Control))
+	if _, err := os.Stat(dir); err != nil {
+		return nil
+	}
+	return []string{dir}
+}
+
 // watchdog tells the service manager that the machine still answers, as often
 // as it wants to hear it.
 func watchdog(ctx context.Context, g *gateway.Gateway, systemd *notifier) {
