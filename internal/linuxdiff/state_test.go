@@ -57,7 +57,7 @@ func TestStatefulMatchesAsLinux(t *testing.T) {
 		{"addresses seen lately", "filter FORWARD", []string{
 			"-m recent --name r1 --set", "-m recent --name r2 --update --seconds 100 --hitcount 3 --rsource\n-A FORWARD -m recent --name r2 --set --rsource", "-m recent --name r3 --rcheck --rdest\n-A FORWARD -p udp -m recent --name r3 --set --rdest",
 			"-m recent --name r4 ! --rcheck\n-A FORWARD -p udp -m udp --sport 1002 -m recent --name r4 --set", "-m recent --name r5 --remove\n-A FORWARD -m recent --name r5 --set", "-m recent --name r6 --update --rttl --hitcount 2 --seconds 60\n-A FORWARD -m recent --name r6 --set",
-			"-m recent --name r7 ! --set --mask 255.255.255.0", "-m recent --name r8 --rcheck --hitcount 40\n-A FORWARD -m recent --name r8 --set",
+			"-m recent --name r7 ! --set --mask 255.255.255.0", "-m recent --name r8 --rcheck --hitcount 40\n-A FORWARD -m recent --name r8 --set", "-m recent --name r9 --set --mask 255.255.255.0\n-A FORWARD -p udp --sport 1002 -m recent --name r9 --rcheck --rdest\n-A FORWARD -m recent --name r9 --update --hitcount 3 --mask 255.255.255.255",
 		}, mixed, [2]bool{true, false}},
 		{"what a connection carried", "filter FORWARD", []string{
 			"-m connbytes --connbytes 3 --connbytes-dir original --connbytes-mode packets", "-m connbytes --connbytes 100:300 --connbytes-dir both --connbytes-mode bytes", "-m connbytes ! --connbytes 2:3 --connbytes-dir reply --connbytes-mode packets", "-m connbytes --connbytes 40:60 --connbytes-dir both --connbytes-mode avgpkt",

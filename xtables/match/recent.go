@@ -45,7 +45,7 @@ type recentMatch struct {
 func recentOps() []string { return []string{"set", "rcheck", "update", "remove"} }
 
 func parseRecent(c *xtables.Context, given []xtables.Given) (xtables.Match, error) {
-	m := &recentMatch{family: c.Family, name: "DEFAULT", mask: args.MaskOf(c.Family, 128), list: newRecentList()}
+	m := &recentMatch{family: c.Family, name: "DEFAULT", mask: args.MaskOf(packet.IPv6, 128)}
 	if err := args.Need(given, recentOps()...); err != nil {
 		return nil, err
 	}
@@ -95,14 +95,16 @@ func parseRecent(c *xtables.Context, given []xtables.Given) (xtables.Match, erro
 	if (m.op == "set" || m.op == "remove") && (m.seconds != 0 || m.hits != 0 || m.ttl || m.reap) {
 		return nil, errors.New("--seconds, --hitcount, --reap and --rttl go with --rcheck and --update")
 	}
+	m.list = newRecentList(m.mask)
 	m.list.room(m.hits)
 	return m, nil
 }
 
-// Bind finds the list of that name, or makes it. More hits than it has room
-// for empties it, as in Linux.
+// Bind finds the list of that name, of either family, or makes it. The mask is
+// that of the rule that made it. More hits than it has room for empties it, as
+// in Linux.
 func (m *recentMatch) Bind(s *xtables.Shared) error {
-	l := m.Hold(s, "recent/"+m.family.String()+"/"+m.name, m.list).(*recentList)
+	l := m.Hold(s, "recent/"+m.name, m.list).(*recentList)
 	if l != m.list {
 		m.list = l
 		m.list.room(m.hits)
@@ -110,15 +112,21 @@ func (m *recentMatch) Bind(s *xtables.Shared) error {
 	return nil
 }
 
+// addr is what the list keeps the packet under.
+func (m *recentMatch) addr(p *packet.Packet) recentKey {
+	k := recentKey{p.Src(), m.family}
+	if m.byDest {
+		k.addr = p.Dst()
+	}
+	for i := range k.addr {
+		k.addr[i] &= m.list.mask[i]
+	}
+	return k
+}
+
 // Match follows Linux net/netfilter/xt_recent.c.
 func (m *recentMatch) Match(t *hook.Traversal) bool {
-	a := t.Pkt.Src()
-	if m.byDest {
-		a = t.Pkt.Dst()
-	}
-	for i := range a {
-		a[i] &= m.mask[i]
-	}
+	a := m.addr(t.Pkt)
 	ttl := t.Pkt.TTL()
 	if t.Out != nil && !t.Local {
 		ttl++ // as it was before this machine forwarded it
@@ -174,18 +182,12 @@ func (m *recentMatch) count(e *recentEntry, since int64) bool {
 }
 
 func (m *recentMatch) Explain(t *hook.Traversal) string {
-	a := t.Pkt.Src()
-	if m.byDest {
-		a = t.Pkt.Dst()
-	}
-	for i := range a {
-		a[i] &= m.mask[i]
-	}
+	a := m.addr(t.Pkt)
 	e := m.list.find(a, 0)
 	if e == nil {
-		return a.IP(m.family).String() + " is not in the list"
+		return a.addr.IP(m.family).String() + " is not in the list"
 	}
-	return a.IP(m.family).String() + " was seen " + dec(uint64(len(e.stamps))) + " times"
+	return a.addr.IP(m.family).String() + " was seen " + dec(uint64(len(e.stamps))) + " times"
 }
 
 func (m *recentMatch) AppendArgs(b []byte) []byte {

@@ -2,10 +2,16 @@ package match
 
 import "weir/packet"
 
+// recentKey is an address of a list, which rules of both families may share.
+type recentKey struct {
+	addr   packet.Addr
+	family packet.Family
+}
+
 // recentEntry is an address of a list with a ring of the times when it was
 // seen, in ticks.
 type recentEntry struct {
-	addr   packet.Addr
+	recentKey
 	ttl    uint8
 	stamps []int64
 	next   int // where the next stamp goes
@@ -16,7 +22,8 @@ type recentEntry struct {
 // recentList is a list of -m recent, with the sizes of the kernel's module:
 // 100 addresses, and as many stamps as a power of two above the hits asked for.
 type recentList struct {
-	entries        map[packet.Addr][]*recentEntry
+	mask           packet.Addr
+	entries        map[recentKey][]*recentEntry
 	n              int
 	stamps         int
 	oldest, newest *recentEntry
@@ -27,8 +34,8 @@ const (
 	recentStamps = 32
 )
 
-func newRecentList() *recentList {
-	return &recentList{entries: make(map[packet.Addr][]*recentEntry), stamps: recentStamps}
+func newRecentList(mask packet.Addr) *recentList {
+	return &recentList{mask: mask, entries: make(map[recentKey][]*recentEntry), stamps: recentStamps}
 }
 
 // room makes space for so many stamps; growing forgets what is there.
@@ -45,7 +52,7 @@ func (l *recentList) room(hits uint32) {
 }
 
 // find is the entry of an address; a TTL of 0, here or there, is any.
-func (l *recentList) find(a packet.Addr, ttl uint8) *recentEntry {
+func (l *recentList) find(a recentKey, ttl uint8) *recentEntry {
 	for _, e := range l.entries[a] {
 		if ttl == 0 || e.ttl == 0 || e.ttl == ttl {
 			return e
@@ -54,11 +61,11 @@ func (l *recentList) find(a packet.Addr, ttl uint8) *recentEntry {
 	return nil
 }
 
-func (l *recentList) add(a packet.Addr, ttl uint8, tick int64) {
+func (l *recentList) add(a recentKey, ttl uint8, tick int64) {
 	if l.n >= recentAddrs {
 		l.remove(l.oldest)
 	}
-	e := &recentEntry{addr: a, ttl: ttl, stamps: []int64{tick}, next: 1}
+	e := &recentEntry{recentKey: a, ttl: ttl, stamps: []int64{tick}, next: 1}
 	l.entries[a] = append(l.entries[a], e)
 	l.n++
 	l.push(e)
@@ -90,7 +97,7 @@ func (l *recentList) unlink(e *recentEntry) {
 func (l *recentList) remove(e *recentEntry) {
 	l.unlink(e)
 	l.n--
-	have := l.entries[e.addr]
+	have := l.entries[e.recentKey]
 	for i := range have {
 		if have[i] == e {
 			have = append(have[:i], have[i+1:]...)
@@ -98,9 +105,9 @@ func (l *recentList) remove(e *recentEntry) {
 		}
 	}
 	if len(have) == 0 {
-		delete(l.entries, e.addr)
+		delete(l.entries, e.recentKey)
 	} else {
-		l.entries[e.addr] = have
+		l.entries[e.recentKey] = have
 	}
 }
 
