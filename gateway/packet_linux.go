@@ -18,6 +18,8 @@ type packetDev struct {
 	name   string
 	mtu    int
 	queues []*packetQueue
+	// adopted: who opened it has switched it on.
+	adopted bool
 }
 
 // packetQueue is one socket. Frames have a virtio-net header in front.
@@ -168,6 +170,9 @@ func (p *packetDev) Offloads() bool { return true }
 
 // Up switches the device on, and forgets that the sockets found it off.
 func (p *packetDev) Up() error {
+	if p.adopted {
+		return nil
+	}
 	err := linkUp(p.name, 0)
 	for _, q := range p.queues {
 		_ = q.raw.Control(func(fd uintptr) { _, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR) })
@@ -195,6 +200,13 @@ func (p *packetDev) Close() (err error) {
 		err = errors.Join(err, q.f.Close())
 	}
 	return err
+}
+
+func (p *packetDev) files() (list []*os.File) {
+	for _, q := range p.queues {
+		list = append(list, q.f)
+	}
+	return list
 }
 
 // ReadFrames implements FrameQueue.

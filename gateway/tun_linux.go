@@ -14,6 +14,8 @@ type tun struct {
 	name   string
 	mtu    int
 	queues []*tunQueue
+	// adopted: it was set up by who opened it, perhaps in another namespace.
+	adopted bool
 }
 
 // tunQueue is one queue. Each packet has a virtio-net header in front.
@@ -76,13 +78,25 @@ func openTUNQueue(name string, first bool) (*tunQueue, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("TUNSETIFF", err)
 	}
-	q := &tunQueue{f: os.NewFile(uintptr(fd), name)}
-	if q.raw, err = q.f.SyscallConn(); err != nil {
-		q.f.Close()
+	return newTUNQueue(os.NewFile(uintptr(fd), name))
+}
+
+// newTUNQueue makes a queue of a descriptor that is set up.
+func newTUNQueue(f *os.File) (*tunQueue, error) {
+	q := &tunQueue{f: f, bufs: make([][]byte, tunBatch)}
+	var err error
+	if q.raw, err = f.SyscallConn(); err != nil {
+		f.Close()
 		return nil, err
 	}
-	q.bufs = make([][]byte, tunBatch)
 	return q, nil
+}
+
+func (t *tun) files() (list []*os.File) {
+	for _, q := range t.queues {
+		list = append(list, q.f)
+	}
+	return list
 }
 
 func (t *tun) Name() string { return t.name }
@@ -90,7 +104,12 @@ func (t *tun) MTU() int     { return t.mtu }
 
 func (t *tun) Offloads() bool { return true }
 
-func (t *tun) Up() error { return linkUp(t.name, t.mtu) }
+func (t *tun) Up() error {
+	if t.adopted {
+		return nil
+	}
+	return linkUp(t.name, t.mtu)
+}
 
 func (t *tun) Queues() []Queue {
 	list := make([]Queue, len(t.queues))

@@ -13,9 +13,11 @@ import (
 )
 
 type runCmd struct {
-	Machine string `arg:"" help:"Machine directory; each interface of its machine.yaml has a link."`
-	Queues  int    `help:"Queues of each device; 0 is one for each CPU." default:"0"`
-	Sandbox string `enum:"auto,must,off" default:"auto" help:"Give up privileges when the devices are open: as far as the system can (auto), all of them or end (must), or not (off)."`
+	Machine string   `arg:"" help:"Machine directory; each interface of its machine.yaml has a link."`
+	Command []string `arg:"" optional:"" passthrough:"" help:"With --userns: the program and its arguments, behind --."`
+	Userns  bool     `help:"As an ordinary user: in namespaces of its own, where the command is at the other end of the first interface."`
+	Queues  int      `help:"Queues of each device; 0 is one for each CPU." default:"0"`
+	Sandbox string   `enum:"auto,must,off" default:"auto" help:"Give up privileges when the devices are open: as far as the system can (auto), all of them or end (must), or not (off)."`
 	watchFlags
 }
 
@@ -26,7 +28,14 @@ func (runCmd) Help() string {
     - {name: lan0, addresses: [192.0.2.1/24], link: tun}
     - {name: wan0, addresses: [203.0.113.2/24], link: "tun:up0"}
 
-Nothing is forwarded before the rules are loaded; the devices are brought up after that. SIGHUP reads the directory again: rules, routes and addresses are swapped whole, between packets, or, if anything is wrong, stay as they are. Opening devices needs root or CAP_NET_ADMIN.`
+Nothing is forwarded before the rules are loaded; the devices are brought up after that. SIGHUP reads the directory again: rules, routes and addresses are swapped whole, between packets, or, if anything is wrong, stay as they are. Opening devices needs root or CAP_NET_ADMIN.
+
+With --userns an ordinary user tries a machine whose links are all "tun": the command runs in a network namespace whose only way out is the first interface, the other interfaces lead to a second namespace that has the addresses of the gateways. It needs ip(8).
+
+Examples:
+  weir run /etc/weir
+  weir run --userns examples/gateway -- ping -c3 203.0.113.1
+  weir run --userns examples/gateway -- bash`
 }
 
 // seal gives up what a running gateway does not need.
@@ -44,7 +53,22 @@ func (c *runCmd) seal(log *slog.Logger) error {
 
 // Run carries packets until a signal.
 func (c *runCmd) Run(e *env) (err error) {
+	var u *userns
+	switch {
+	case c.Userns:
+		if done, err := c.usernsStage(e); done {
+			return err
+		}
+		if u, err = c.startUserns(e); err != nil {
+			return err
+		}
+	case len(c.Command) > 0:
+		return usagef("run: a command goes with --userns")
+	}
 	log := c.logger(e.stderr)
+	if u != nil {
+		log = slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})) // the terminal is the command's
+	}
 	j, closeJournal, err := c.journal(log)
 	if err != nil {
 		return err
@@ -59,11 +83,24 @@ func (c *runCmd) Run(e *env) (err error) {
 	if c.Sandbox != "off" {
 		o.Opened = func() error { return c.seal(log) }
 	}
+	if u != nil {
+		o.Devices, o.Ready = u.devices, u.ready
+		o.Opened = func() error {
+			if err := u.opened(); err != nil || c.Sandbox == "off" {
+				return err
+			}
+			return c.seal(log)
+		}
+	}
 	g, errs := gateway.New(c.Machine, o)
 	if len(errs) > 0 {
 		return errorList(errs)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{syscall.SIGTERM}
+	if u == nil {
+		ends = append(ends, os.Interrupt) // else it is the command's
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -87,7 +124,16 @@ func (c *runCmd) Run(e *env) (err error) {
 		return err
 	}
 	go watchdog(ctx, g, systemd)
-	err = g.Run(ctx)
+	if u != nil {
+		go func() {
+			u.status = statusOf(<-u.ended)
+			stop()
+		}()
+	}
+	if err = g.Run(ctx); err == nil && u != nil {
+		<-ctx.Done()
+		err = u.status
+	}
 	systemd.say("STOPPING=1")
 	end()
 	wait()

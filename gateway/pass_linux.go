@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"weir/machine"
+)
+
+// passable is a device whose descriptors another process can use.
+type passable interface{ files() []*os.File }
+
+// Open opens the device of a link with up to queues queues. It stays down.
+func Open(l machine.Link, queues int) (Device, error) { return open(l, queues) }
+
+// Files are the descriptors of a device, for Adopt in another process; they
+// belong to the device. false: it has none.
+func Files(d Device) ([]*os.File, bool) {
+	if e, ok := d.(*Ethernet); ok {
+		p, ok := e.FrameDevice.(passable)
+		if !ok {
+			return nil, false
+		}
+		return p.files(), true
+	}
+	p, ok := d.(passable)
+	if !ok {
+		return nil, false
+	}
+	return p.files(), true
+}
+
+// Adopt makes a device of descriptors that came from Files, which belong to it
+// from then on. Its Up does nothing: that is for who opened it.
+func Adopt(l machine.Link, files []*os.File) (Device, error) {
+	if len(files) == 0 {
+		return nil, fmt.Errorf("interface %s: no descriptors", l.Iface.Name)
+	}
+	switch l.Kind {
+	case machine.TUN:
+		t := &tun{name: l.Device, mtu: l.Iface.MTU, adopted: true}
+		for _, f := range files {
+			q, err := newTUNQueue(f)
+			if err != nil {
+				return nil, err
+			}
+			t.queues = append(t.queues, q)
+		}
+		return t, nil
+	case machine.PacketDev:
+		p := &packetDev{name: l.Device, mtu: l.Iface.MTU, adopted: true}
+		for _, f := range files {
+			index, err := boundTo(f)
+			if err != nil {
+				return nil, err
+			}
+			q, err := newPacketQueue(f, index)
+			if err != nil {
+				return nil, err
+			}
+			p.queues = append(p.queues, q)
+		}
+		return NewEthernet(p, l.Iface.MAC), nil
+	}
+	return nil, fmt.Errorf("interface %s: link %s cannot be handed over", l.Iface.Name, l.Kind)
+}
+
+// boundTo is the index of the device of a packet socket.
+func boundTo(f *os.File) (index int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var sa unix.Sockaddr
+	if cerr := raw.Control(func(fd uintptr) { sa, err = unix.Getsockname(int(fd)) }); cerr != nil {
+		return 0, cerr
+	}
+	if err != nil {
+		return 0, os.NewSyscallError("getsockname", err)
+	}
+	l, ok := sa.(*unix.SockaddrLinklayer)
+	if !ok {
+		return 0, errors.New("not a packet socket")
+	}
+	return l.Ifindex, nil
+}
+
+// maxMessage and maxFiles bound a message of SendFiles.
+const (
+	maxMessage = 64 << 10
+	maxFiles   = 250
+)
+
+// SendFiles sends a message with descriptors, as one packet of a SOCK_SEQPACKET
+// or datagram socket.
+func SendFiles(c *net.UnixConn, msg []byte, files []*os.File) error {
+	if len(msg) > maxMessage || len(files) > maxFiles {
+		return errors.New("too long a message for a socket")
+	}
+	fds := make([]int, len(files))
+	for i, f := range files {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return err
+		}
+		// The descriptor stays as it is: File.Fd would make it block.
+		if err := raw.Control(func(fd uintptr) { fds[i] = int(fd) }); err != nil {
+			return err
+		}
+	}
+	_, _, err := c.WriteMsgUnix(msg, unix.UnixRights(fds...), nil)
+	return err
+}
+
+// ReceiveFiles receives what SendFiles sent.
+func ReceiveFiles(c *net.UnixConn) (msg []byte, files []*os.File, err error) {
+	msg = make([]byte, maxMessage)
+	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
+	n, k, flags, _, err := c.ReadMsgUnix(msg, oob)
+	if err == nil && n == 0 && k == 0 {
+		err = io.EOF
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := unix.ParseSocketControlMessage(oob[:k])
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range list {
+		fds, ferr := unix.ParseUnixRights(&list[i])
+		if ferr != nil {
+			continue // credentials or the like
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			err = errors.Join(err, unix.SetNonblock(fd, true))
+			files = append(files, os.NewFile(uintptr(fd), "received"))
+		}
+	}
+	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		err = errors.Join(err, errors.New("a message that was cut off"))
+	}
+	if err != nil {
+		for _, f := range files {
+			f.Close()
+		}
+		return nil, nil, err
+	}
+	return msg[:n], files, nil
+}
