@@ -52,6 +52,9 @@ type Config struct {
 	// Interpret walks chains rule by rule: the reference against which the
 	// classification of long chains is tested.
 	Interpret bool
+	// Setup, if set, has the last word in New: what it says is wrong is an
+	// error of the configuration.
+	Setup func(*Machine) []error
 	// Log takes what rules log, beside Result.Logs; nil for nobody.
 	Log hook.Logger
 }
@@ -121,6 +124,11 @@ func New(c Config) (*Machine, []error) {
 	m.router = router.New(rc, &m.env, m.pipe, &m.sink)
 	m.router.OnLearned(m.forget)
 	m.memory.on = !c.Forgetful
+	if c.Setup != nil {
+		if errs := c.Setup(m); len(errs) > 0 {
+			return nil, errs
+		}
+	}
 	m.ready = true
 	return m, nil
 }

@@ -310,7 +310,10 @@ func (m *Machine) Register(e hook.Entry) error {
 	if e.Fn == nil || e.At >= hook.NumPoints {
 		return fmt.Errorf("engine: hook function %q needs a function and one of the five points", e.Name)
 	}
-	m.memory.on = false // the function wants to see every packet
+	if !e.Steady {
+		m.memory.on = false // the function wants to see every packet
+	}
+	m.forget()
 	m.pipe = m.pipe.With(e)
 	m.router.SetPipeline(m.pipe)
 	m.show()

@@ -11,6 +11,9 @@ type Entry struct {
 	Pri  Priority
 	Name string
 	Fn   Func
+	// Steady: Fn says itself, by Traversal.Memo.Varying, of which packets it
+	// has to see those that follow, too. Without it every packet is walked.
+	Steady bool
 }
 
 // Pipeline is the functions of all points in the order in which they run. It

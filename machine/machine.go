@@ -29,6 +29,8 @@ type Machine struct {
 	Rules4, Rules6 File
 	// IPSets is the text of ipset.save.
 	IPSets File
+	// Names is the text of names.conf: which names of DNS fill which sets.
+	Names File
 	// Sysctl holds the settings that concern weir, by their dotted name; an
 	// interface's dots are slashes there, as sysctl(8) prints them.
 	Sysctl map[string]string
@@ -173,6 +175,7 @@ func (l *loader) rest(dir string) {
 	l.m.Rules4 = l.read(dir, "rules.v4")
 	l.m.Rules6 = l.read(dir, "rules.v6")
 	l.m.IPSets = l.read(dir, "ipset.save")
+	l.m.Names = l.read(dir, "names.conf")
 	if f := l.read(dir, "sysctl.conf"); f.Text != nil {
 		l.sysctlConf(f)
 	}

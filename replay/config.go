@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"weir/dnsset"
 	"weir/engine"
 	"weir/machine"
 )
@@ -10,6 +11,20 @@ func Config(m *machine.Machine, seed uint64) engine.Config {
 	return engine.Config{
 		Ifaces: m.Ifaces, Routes: m.Routes, Complete4: m.Complete4, Complete6: m.Complete6,
 		Rules4: engine.Text(m.Rules4), Rules6: engine.Text(m.Rules6), Sets: engine.Text(m.IPSets),
-		Sysctl: m.Sysctl, Listen: m.Listen, Seed: seed,
+		Sysctl: m.Sysctl, Listen: m.Listen, Seed: seed, Setup: setup(m),
+	}
+}
+
+// setup is what weir adds to a machine beyond Linux.
+func setup(m *machine.Machine) func(*engine.Machine) []error {
+	if m.Names.Text == nil {
+		return nil
+	}
+	return func(e *engine.Machine) []error {
+		c, errs := dnsset.Parse(m.Names.Name, m.Names.Text)
+		if len(errs) > 0 {
+			return errs
+		}
+		return dnsset.Watch(e, c)
 	}
 }

@@ -41,6 +41,28 @@ func TestThePageShowsWhatWorks(t *testing.T) {
 	}
 }
 
+// TestNamesOpenAddresses runs the tests of the example that filters names.
+func TestNamesOpenAddresses(t *testing.T) {
+	file := filepath.Join("..", "..", "examples", "egress", "egress.test")
+	src, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, errs := unit.Parse(file, src)
+	res, more := f.Run("")
+	for _, err := range append(errs, more...) {
+		t.Error(err)
+	}
+	for _, r := range res {
+		for _, f := range r.Fails {
+			t.Errorf("%s: %s\n expected %s\n got %s", r.Name, f.Packet.Text, f.Packet.Want.Text, f.Got)
+		}
+	}
+	if len(res) < 4 {
+		t.Errorf("%d tests ran", len(res))
+	}
+}
+
 func TestWhatIsNotAsExpectedIsSaid(t *testing.T) {
 	const web = "lan0 tcp 192.0.2.10:4000 > 198.51.100.1:443 S"
 	const ssh = "wan0 tcp 198.51.100.1:4000 > 203.0.113.2:22 S"
