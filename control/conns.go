@@ -3,6 +3,7 @@ package control
 import (
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -134,9 +135,8 @@ type chooser struct {
 }
 
 // chooserOf reads the filters among the parameters of a request.
-func chooserOf(q *http.Request) (*chooser, error) {
+func chooserOf(v url.Values) (*chooser, error) {
 	c := &chooser{}
-	v := q.URL.Query()
 	var err error
 	prefix := func(name string, p *netip.Prefix) {
 		s := v.Get(name)
@@ -236,6 +236,15 @@ func in(p netip.Prefix, t *conntrack.Tuple, a packet.Addr) bool {
 	return !p.IsValid() || p.Contains(a.IP(t.L3))
 }
 
+// ported reports a protocol with ports.
+func ported(proto uint8) bool {
+	switch proto {
+	case packet.TCP, packet.UDP, packet.UDPLite, packet.SCTP, packet.DCCP:
+		return true
+	}
+	return false
+}
+
 // match reports whether a connection is asked for.
 func (c *chooser) match(x *conntrack.Conn) bool {
 	o, r := &x.Tuple[conntrack.Original], &x.Tuple[conntrack.Reply]
@@ -243,6 +252,9 @@ func (c *chooser) match(x *conntrack.Conn) bool {
 		x.Status&c.all != c.all || x.Status&c.none != 0 ||
 		c.sport != 0 && o.SrcL4 != c.sport || c.dport != 0 && o.DstL4 != c.dport ||
 		c.hasMark && x.Mark&c.markMask != c.mark || c.hasZone && x.Zone() != c.zone {
+		return false
+	}
+	if c.sport|c.dport|c.port != 0 && !ported(o.Proto) {
 		return false
 	}
 	if c.port != 0 && o.SrcL4 != c.port && o.DstL4 != c.port && r.SrcL4 != c.port && r.DstL4 != c.port {
@@ -273,7 +285,7 @@ func (s *Server) each(f func(tb *conntrack.Table, c *conntrack.Conn, now int64),
 
 // connections streams the table: JSON lines, or the text of conntrack -L.
 func (s *Server) connections(w http.ResponseWriter, q *http.Request) error {
-	c, err := chooserOf(q)
+	c, err := chooserOf(q.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -282,7 +294,7 @@ func (s *Server) connections(w http.ResponseWriter, q *http.Request) error {
 		return bad("format: %q is neither json nor text", form)
 	}
 	if q.FormValue("sort") != "" || q.FormValue("limit") != "" {
-		return s.sorted(w, q, c)
+		return s.sorted(w, q)
 	}
 	st, err := s.stream(w)
 	if err != nil {
@@ -312,7 +324,7 @@ func (s *Server) connections(w http.ResponseWriter, q *http.Request) error {
 }
 
 func (s *Server) count(w http.ResponseWriter, q *http.Request) error {
-	c, err := chooserOf(q)
+	c, err := chooserOf(q.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -331,7 +343,7 @@ func (s *Server) count(w http.ResponseWriter, q *http.Request) error {
 
 // deleteConnections ends what a filter names; without one it refuses.
 func (s *Server) deleteConnections(w http.ResponseWriter, q *http.Request) error {
-	c, err := chooserOf(q)
+	c, err := chooserOf(q.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -384,7 +396,7 @@ func (s *Server) eventStream(w http.ResponseWriter, q *http.Request) error {
 	if q.URL.Query().Has("arg") {
 		return s.toolEvents(w, q)
 	}
-	c, err := chooserOf(q)
+	c, err := chooserOf(q.URL.Query())
 	if err != nil {
 		return err
 	}

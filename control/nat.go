@@ -136,7 +136,7 @@ func (s *Server) natUse(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_, limit, err := window(q, 20)
+	_, limit, err := window(q.URL.Query(), 20)
 	if err != nil {
 		return err
 	}
@@ -163,14 +163,18 @@ func (s *Server) natHolder(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return bad("port: %q is not a port", q.FormValue("port"))
 	}
-	proto := strings.ToLower(q.FormValue("protocol"))
+	return reply(w, s.Holders(a, uint16(port), strings.ToLower(q.FormValue("protocol"))))
+}
+
+// Holders are the connections that hold a port of an external address, a
+// thousand at most; of one protocol if that is named.
+func (s *Server) Holders(a netip.Addr, port uint16, proto string) []Conn {
 	list := []Conn{}
 	s.each(func(tb *conntrack.Table, c *conntrack.Conn, now int64) {
 		t := &c.Tuple[conntrack.Reply]
-		if t.DstL4 == uint16(port) && t.Dst.IP(t.L3) == a && len(list) < 1000 &&
-			(proto == "" || proto == protocolName(t.Proto)) {
+		if t.DstL4 == port && t.Dst.IP(t.L3) == a && len(list) < 1000 && (proto == "" || proto == protocolName(t.Proto)) {
 			list = append(list, connOf(tb, c, now))
 		}
 	}, nil)
-	return reply(w, list)
+	return list
 }

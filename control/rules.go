@@ -109,7 +109,8 @@ type Chain struct {
 
 // Rule is a rule and what it counted.
 type Rule struct {
-	Text    string `json:"text"` // as iptables-save prints it behind -A CHAIN
+	Text    string `json:"text"`   // as iptables-save prints it behind -A CHAIN
+	Target  string `json:"target"` // empty if it only counts
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
 	// Share is the part of the packets that came to this chain that this rule
@@ -149,7 +150,7 @@ func chainOf(t *xtables.Table, c *xtables.Chain) Chain {
 	x.Packets, x.Bytes = end.Packets, end.Bytes
 	for i, r := range c.Rules {
 		n := t.Counter(c, i)
-		x.Rules = append(x.Rules, Rule{Text: strings.TrimSpace(string(r.Append(nil))), Packets: n.Packets, Bytes: n.Bytes})
+		x.Rules = append(x.Rules, Rule{Text: strings.TrimSpace(string(r.Append(nil))), Target: r.Target.Name, Packets: n.Packets, Bytes: n.Bytes})
 	}
 	return x
 }

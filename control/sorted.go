@@ -3,10 +3,13 @@ package control
 import (
 	"cmp"
 	"container/heap"
+	"context"
 	"encoding/binary"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"weir/conntrack"
 	"weir/engine"
@@ -140,10 +143,10 @@ func (s *Server) sortedPage(c *chooser, by string, desc bool, offset, limit int,
 }
 
 // window reads the parameters offset and limit.
-func window(q *http.Request, limit int) (offset, n int, err error) {
+func window(q url.Values, limit int) (offset, n int, err error) {
 	n = limit
 	for name, at := range map[string]*int{"offset": &offset, "limit": &n} {
-		v := q.FormValue(name)
+		v := q.Get(name)
 		if v == "" {
 			continue
 		}
@@ -162,24 +165,35 @@ func window(q *http.Request, limit int) (offset, n int, err error) {
 	return offset, n, nil
 }
 
-// sorted answers with a page of a sorted list.
-func (s *Server) sorted(w http.ResponseWriter, q *http.Request, c *chooser) error {
-	by, desc := q.FormValue("sort"), false
-	if by != "" && by[0] == '-' {
-		by, desc = by[1:], true
+// Connections is a page of a sorted list, with the parameters of
+// /v1/conntrack.
+func (s *Server) Connections(ctx context.Context, v url.Values) (Page, error) {
+	c, err := chooserOf(v)
+	if err != nil {
+		return Page{}, err
 	}
+	by, desc := strings.CutPrefix(v.Get("sort"), "-")
 	if by == "" {
 		by = "id"
 	}
 	if !slices.Contains(sortKeys(), by) {
-		return bad("sort: %q is none of %v, with - in front for the largest first", by, sortKeys())
+		return Page{}, bad("sort: %q is none of %v, with - in front for the largest first", by, sortKeys())
 	}
+	offset, limit, err := window(v, 100)
+	if err != nil {
+		return Page{}, err
+	}
+	return s.sortedPage(c, by, desc, offset, limit, func() bool { return ctx.Err() != nil }), nil
+}
+
+// sorted answers with a page of a sorted list.
+func (s *Server) sorted(w http.ResponseWriter, q *http.Request) error {
 	if q.FormValue("format") == "text" {
 		return bad("format: a sorted list is JSON")
 	}
-	offset, limit, err := window(q, 100)
+	p, err := s.Connections(q.Context(), q.URL.Query())
 	if err != nil {
 		return err
 	}
-	return reply(w, s.sortedPage(c, by, desc, offset, limit, func() bool { return q.Context().Err() != nil }))
+	return reply(w, p)
 }

@@ -123,7 +123,7 @@ func (s *Server) stats(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // Counters is Stats with the names of conntrack -S.
-func (st *Status) Counters() []Count { return named(st.Stats) }
+func (st Status) Counters() []Count { return named(st.Stats) }
 
 // named is the statistics with the names of conntrack -S, all of them.
 func named(st conntrack.Stats) []Count {

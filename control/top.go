@@ -97,7 +97,7 @@ func (s *Server) top(w http.ResponseWriter, q *http.Request) error {
 	default:
 		return bad("by: %s is none of src dst service", strconv.Quote(by))
 	}
-	_, limit, err := window(q, 20)
+	_, limit, err := window(q.URL.Query(), 20)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"weir/gateway"
 	"weir/journal"
 	"weir/metrics"
+	"weir/web"
 )
 
 // watchFlags is how a gateway is watched and controlled.
@@ -28,6 +29,8 @@ type watchFlags struct {
 	RulePackets  string `placeholder:"FILE" help:"Packets of LOG and NFLOG as pcapng, each with its rule as the comment."`
 	RuleFileSize int64  `default:"100" placeholder:"MB" help:"Size at which these two files begin anew; one older file is kept (default 100)."`
 	Metrics      string `placeholder:"ADDR" help:"Prometheus metrics at http://ADDR/metrics; ADDR is HOST:PORT."`
+	Web          string `placeholder:"ADDR" help:"A web page at a loopback address, HOST:PORT; the log says the address with the token that it wants."`
+	WebNoToken   bool   `help:"The web page wants no token: everybody on this machine sees it."`
 	MetricsNames string `enum:"weir,node" default:"weir" placeholder:"NAMES" help:"node: metrics of conntrack are called as node_exporter calls them."`
 }
 
@@ -104,7 +107,19 @@ func (f *watchFlags) serve(ctx context.Context, g *gateway.Gateway, j *journal.J
 		}
 		log.Info("metrics", "url", "http://"+ml.Addr().String()+"/metrics")
 	}
-	done := make(chan struct{}, 3)
+	var page *web.Page
+	if f.Web != "" {
+		if page, err = web.New(srv, web.Options{Addr: f.Web, NoToken: f.WebNoToken}); err != nil {
+			for _, x := range []net.Listener{l, ml} {
+				if x != nil {
+					x.Close()
+				}
+			}
+			return nil, fmt.Errorf("--web: %w", err)
+		}
+		log.Info("web page", "url", page.URL())
+	}
+	done := make(chan struct{}, 4)
 	n := 1
 	go func() { srv.Watch(ctx, 10*time.Second); done <- struct{}{} }()
 	run := func(what string, serve func() error) {
@@ -123,6 +138,9 @@ func (f *watchFlags) serve(ctx context.Context, g *gateway.Gateway, j *journal.J
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", more["GET /metrics"])
 		run("metrics", func() error { return control.ServeHTTP(ctx, ml, mux, 32) })
+	}
+	if page != nil {
+		run("web page", func() error { return page.Serve(ctx) })
 	}
 	return func() {
 		for range n {

@@ -34,7 +34,7 @@ var layers = map[string]int{
 	"xtables/std": 7, "xtables/verbs": 7,
 	"engine":  8,
 	"machine": 9, "capture": 9, "control": 9, "dnsset": 9, "scenario/line": 9,
-	"replay": 10, "lint": 10, "journal": 10, "metrics": 10, "sandbox": 10,
+	"replay": 10, "lint": 10, "journal": 10, "metrics": 10, "sandbox": 10, "web": 10,
 	"scenario": 11, "scenario/unit": 11, "diff": 11, "gateway": 11,
 	"cmd/weir": 12,
 }
