@@ -149,21 +149,30 @@ func (tb *Table) fill(c *Conn, e *Entry) error {
 			return err
 		}
 	}
-	if g := c.GRE(); g != nil && e.Restored {
+	if !e.Restored {
+		return nil
+	}
+	if g := c.GRE(); g != nil {
 		g.Timeout, g.StreamTimeout = tb.cfg.GRETimeout, tb.cfg.GREStreamTimeout
 	}
 	return nil
 }
 
-// setState sets the state of TCP or SCTP. The windows of TCP are unknown: the
-// next segment of each direction begins them, and until then anything is in
-// window. Linux: nlattr_to_tcp, nlattr_to_sctp.
+// setState sets the state of TCP or SCTP. The windows of TCP and their scale are
+// unknown: the next segment of each direction begins them, and conntrack(8) asks
+// that they are not enforced. Linux: nlattr_to_tcp, nlattr_to_sctp.
 func (c *Conn) setState(state uint8, tag [2]uint32) error {
 	if t := c.TCP(); t != nil {
 		if state >= uint8(numTCPStates) {
 			return ErrInvalid
 		}
 		t.State = TCPStateName(state)
+		for d := range t.Side {
+			t.Side[d].Flags |= TCPSackPerm | TCPBeLiberal
+			if t.State >= TCPTimeWait { // a SYN may begin it anew
+				t.Side[d].Flags |= TCPCloseInit
+			}
+		}
 	}
 	if s := c.SCTP(); s != nil {
 		if state >= uint8(NumSCTPStates) {
@@ -234,4 +243,25 @@ func (tb *Table) ZeroCounters(c *Conn) {
 	if n := tb.Counters(c); n != nil {
 		*n = [2]Counter{}
 	}
+}
+
+// Shift moves the times of a table that was filled before its clock was known.
+func (tb *Table) Shift(by int64) {
+	for slot := uint32(1); slot < tb.used; slot++ {
+		c := tb.conn(slot)
+		if c.flags&live == 0 {
+			continue
+		}
+		if c.Status&Confirmed != 0 {
+			c.deadline += by
+		}
+		if c.flags&stamped != 0 {
+			tb.starts[slot/chunkConns][slot%chunkConns] += by
+		}
+	}
+	x := &tb.expects
+	for slot := uint32(1); slot < x.used; slot++ {
+		x.at(slot).deadline += by
+	}
+	x.next += by
 }

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"weir/conntrack"
+	"weir/conntrack/show"
+	"weir/conntrack/verbs"
 	"weir/helper"
 	"weir/hook"
 	"weir/iface"
@@ -28,10 +30,14 @@ type Config struct {
 	Rules4, Rules6 Text
 	// Sets is a text as "ipset save" writes it: the sets that rules may name.
 	Sets Text
+	// Connections is a saved state (conntrack/verbs.LoadState): connections that
+	// are there from the beginning. Labels is a connlabel.conf, the names of
+	// labels in it.
+	Connections, Labels Text
 	// Sysctl holds settings by dotted names; see docs/support.md for those
 	// that are known.
 	Sysctl map[string]string
-	// Start is when the sets are loaded, in ns: timeouts of their members run
+	// Start is when the sets and the saved state are loaded, in ns: timeouts run
 	// from then on. 0 lets them begin with the first packet.
 	Start int64
 	// Listen are the sockets that take what is delivered to them.
@@ -117,6 +123,9 @@ func New(c Config) (*Machine, []error) {
 			errs = append(errs, m.SetRules(rules)...)
 		}
 	}
+	for _, e := range verbs.LoadState(m.Commands(), c.Connections.Text, show.ParseLabels(c.Labels.Text), c.Start) {
+		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Connections.Name, Line: e.Line, Col: e.Col}, Msg: e.Msg})
+	}
 	if len(errs) > 0 {
 		return nil, errs
 	}
@@ -131,6 +140,15 @@ func New(c Config) (*Machine, []error) {
 	}
 	m.ready = true
 	return m, nil
+}
+
+// Commands is what the commands of conntrack(8) work on (conntrack/verbs). Who
+// runs them has the machine for itself meanwhile: see Do.
+func (m *Machine) Commands() verbs.Machine {
+	return verbs.Machine{Table: m.env.CT, Rand: m.env.Rand, Helper: func(name string, t *conntrack.Tuple) (conntrack.HelperID, bool) {
+		id := helper.Find(t.L3, t.Proto, name)
+		return id, id != 0
+	}}
 }
 
 // ParseRules reads a rule text with all the extensions that weir has. An

@@ -38,7 +38,7 @@ type Machine struct {
 	tracing, watching bool
 	watcher           Watcher
 	ready             bool
-	// unclocked: the timeouts of the sets' members begin with the first packet.
+	// unclocked: timeouts that were loaded begin with the first packet.
 	unclocked bool
 	// interpret: rules are walked one by one.
 	interpret bool
@@ -199,10 +199,6 @@ func (m *Machine) start(data []byte, link packet.Link, now int64) bool {
 	if !m.ready {
 		return false
 	}
-	if m.unclocked {
-		m.unclocked = false
-		m.shared.Sets.Shift(now)
-	}
 	if m.tracing || m.watching {
 		m.rec.Reset()
 		m.t.Trace = &m.rec
@@ -226,6 +222,11 @@ func (m *Machine) Tick(now int64) Result {
 
 func (m *Machine) tick(now int64) {
 	if m.ready {
+		if m.unclocked {
+			m.unclocked = false
+			m.shared.Sets.Shift(now)
+			m.env.CT.Shift(now)
+		}
 		m.env.CT.Tick(now)
 		m.router.Tick(now)
 	}

@@ -31,6 +31,9 @@ type Machine struct {
 	IPSets File
 	// Names is the text of names.conf: which names of DNS fill which sets.
 	Names File
+	// Connections is the text of conntrack.save: connections that are there from
+	// the beginning; Labels that of connlabel.conf, the names of their labels.
+	Connections, Labels File
 	// Sysctl holds the settings that concern weir, by their dotted name; an
 	// interface's dots are slashes there, as sysctl(8) prints them.
 	Sysctl map[string]string
@@ -176,6 +179,8 @@ func (l *loader) rest(dir string) {
 	l.m.Rules6 = l.read(dir, "rules.v6")
 	l.m.IPSets = l.read(dir, "ipset.save")
 	l.m.Names = l.read(dir, "names.conf")
+	l.m.Connections = l.read(dir, "conntrack.save")
+	l.m.Labels = l.read(dir, "connlabel.conf")
 	if f := l.read(dir, "sysctl.conf"); f.Text != nil {
 		l.sysctlConf(f)
 	}

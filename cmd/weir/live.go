@@ -153,7 +153,6 @@ type (
 	ip6tablesSaveCmd    struct{ programCmd }
 	ip6tablesRestoreCmd struct{ programCmd }
 	ipsetCmd            struct{ programCmd }
-	conntrackCmd        struct{ programCmd }
 )
 
 // Run runs the program on the running weir.
@@ -176,9 +175,6 @@ func (c *ip6tablesRestoreCmd) Run(e *env) error { return c.run(e, "ip6tables-res
 
 // Run runs the program on the running weir.
 func (c *ipsetCmd) Run(e *env) error { return c.run(e, "ipset") }
-
-// Run runs the program on the running weir.
-func (c *conntrackCmd) Run(e *env) error { return c.run(e, "conntrack") }
 
 // controlled is a gateway as the control socket sees it.
 type controlled struct{ *gateway.Gateway }

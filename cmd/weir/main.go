@@ -44,7 +44,7 @@ type cli struct {
 	Ip6tables        ip6tablesCmd        `cmd:"" passthrough:"" help:"ip6tables of the weir that runs."`
 	Ip6tablesSave    ip6tablesSaveCmd    `cmd:"" passthrough:"" help:"ip6tables-save of the weir that runs."`
 	Ip6tablesRestore ip6tablesRestoreCmd `cmd:"" passthrough:"" help:"ip6tables-restore of the weir that runs."`
-	Conntrack        conntrackCmd        `cmd:"" passthrough:"" help:"conntrack of the weir that runs."`
+	Conntrack        conntrackCmd        `cmd:"" passthrough:"" help:"conntrack of the weir that runs, of a saved state, or after a replay."`
 	Ipset            ipsetCmd            `cmd:"" passthrough:"" help:"ipset of the weir that runs."`
 
 	Snapshot   snapshotCmd   `cmd:"" help:"Write the running machine into a machine directory."`
@@ -58,7 +58,7 @@ A first look:
   weir trace examples/home-router examples/home-router/browse.pcapng
   weir trace MACHINE --packet 'lan0 tcp 192.0.2.10:4000 > 198.51.100.1:443 S'
 
-A machine directory holds machine.yaml (or addr.json and route.json as "ip -j" prints them), rules.v4 and rules.v6 as iptables-save prints them, and optionally ipset.save, sysctl.conf and sockets.txt. "weir snapshot DIR" takes one from the Linux machine it runs on.`
+A machine directory holds machine.yaml (or addr.json and route.json as "ip -j" prints them), rules.v4 and rules.v6 as iptables-save prints them, and optionally ipset.save, conntrack.save, connlabel.conf, sysctl.conf and sockets.txt. "weir snapshot DIR" takes one from the Linux machine it runs on.`
 
 // env is where a command reads and writes; tests put their own here.
 type env struct {

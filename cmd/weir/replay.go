@@ -9,6 +9,7 @@ import (
 	"weir/capture"
 	"weir/conntrack"
 	"weir/conntrack/show"
+	"weir/conntrack/verbs"
 	"weir/engine"
 	"weir/hook"
 	"weir/machine"
@@ -31,6 +32,7 @@ type replayCmd struct {
 	Events          string  `placeholder:"FILE" help:"Events of connection tracking, as conntrack -E -o extended,timestamp."`
 	Save            string  `placeholder:"FILE" help:"IPv4 tables with counters, as iptables-save -c."`
 	Save6           string  `name:"save6" placeholder:"FILE" help:"IPv6 tables with counters, as ip6tables-save -c."`
+	StateOut        string  `placeholder:"FILE" help:"The connections at the end as conntrack.save of a machine directory has them."`
 	Stats           string  `placeholder:"FILE" help:"Statistics of connection tracking, as conntrack -S."`
 	At              float64 `placeholder:"SECONDS" help:"Let the clock run on so long after the last packet before the tables are written."`
 	Seed            uint64  `default:"1" placeholder:"N" help:"Seed of every random choice; the same seed gives the same bytes (default 1)."`
@@ -72,7 +74,7 @@ func (c *replayCmd) Run(e *env) (err error) {
 		return err
 	}
 
-	w, err := c.open(e, eng)
+	w, err := c.open(e, eng, show.ParseLabels(m.Labels.Text))
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (c *replayCmd) check() error {
 		return usagef("--at: %v is not a time to let pass", c.At)
 	}
 	if c.Write == "-" {
-		for _, f := range []string{c.JSON, c.Conntrack, c.Expect, c.Events, c.Save, c.Save6, c.Stats} {
+		for _, f := range []string{c.JSON, c.Conntrack, c.Expect, c.Events, c.Save, c.Save6, c.Stats, c.StateOut} {
 			if f == "-" {
 				return usagef("-w - fills standard output: nothing else can go there")
 			}
@@ -126,20 +128,22 @@ func knownIface(m *machine.Machine, name string) error {
 
 // writers is the outputs of a replay; those not asked for are nil.
 type writers struct {
-	json, pcap, conntrack, expect, events, save, save6, stats *output
+	json, pcap, conntrack, expect, events, save, save6, stats, state *output
+
+	names *show.LabelNames // of labels
 
 	ng  *capture.Writer
 	buf []byte
 }
 
-func (c *replayCmd) open(e *env, eng *engine.Machine) (*writers, error) {
-	w := &writers{}
+func (c *replayCmd) open(e *env, eng *engine.Machine, names *show.LabelNames) (*writers, error) {
+	w := &writers{names: names}
 	for _, o := range []struct {
 		name string
 		to   **output
 	}{
 		{c.JSON, &w.json}, {c.Write, &w.pcap}, {c.Conntrack, &w.conntrack}, {c.Expect, &w.expect},
-		{c.Events, &w.events}, {c.Save, &w.save}, {c.Save6, &w.save6}, {c.Stats, &w.stats},
+		{c.Events, &w.events}, {c.Save, &w.save}, {c.Save6, &w.save6}, {c.Stats, &w.stats}, {c.StateOut, &w.state},
 	} {
 		var err error
 		if *o.to, err = e.open(o.name); err != nil {
@@ -169,7 +173,7 @@ func (c *replayCmd) open(e *env, eng *engine.Machine) (*writers, error) {
 }
 
 func (w *writers) none() bool {
-	return w.json == nil && w.pcap == nil && w.conntrack == nil && w.expect == nil && w.events == nil && w.save == nil && w.save6 == nil && w.stats == nil
+	return w.json == nil && w.pcap == nil && w.conntrack == nil && w.expect == nil && w.events == nil && w.save == nil && w.save6 == nil && w.stats == nil && w.state == nil
 }
 
 // packet writes what one packet caused.
@@ -226,8 +230,11 @@ func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) er
 	if w.stats != nil {
 		w.stats.Write(append(show.AppendStats(nil, tb.Stats()), '\n'))
 	}
+	if w.state != nil {
+		w.state.Write(verbs.AppendState(nil, tb, w.names, now))
+	}
 	var first error
-	for _, o := range []*output{w.json, w.pcap, w.conntrack, w.expect, w.events, w.save, w.save6, w.stats} {
+	for _, o := range []*output{w.json, w.pcap, w.conntrack, w.expect, w.events, w.save, w.save6, w.stats, w.state} {
 		if err := o.close(); err != nil && first == nil {
 			first = err
 		}

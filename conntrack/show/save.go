@@ -2,6 +2,7 @@ package show
 
 import (
 	"math/bits"
+	"strconv"
 
 	"weir/conntrack"
 	"weir/packet"
@@ -11,6 +12,32 @@ import (
 // connection, as conntrack -o save does. It says nothing of marks, labels,
 // helpers and counters.
 func (e *entry) appendSave(b []byte, kind conntrack.EventKind) []byte {
+	return e.appendLine(b, kind, false)
+}
+
+// State adds the command line that makes the connection again, with the mark,
+// labels, helper and ports that NAT chose, of which -o save says nothing.
+func (p *Printer) State(b []byte, tb *conntrack.Table, c *conntrack.Conn, now int64) []byte {
+	e := listed(tb, c, now)
+	b = e.appendLine(b, conntrack.EventNew, true)
+	if c.Mark != 0 {
+		b = strconv.AppendUint(append(b, " -m "...), uint64(c.Mark), 10)
+	}
+	for i, n := range p.allLabels(e.labels) {
+		sep := ","
+		if i == 0 {
+			sep = " --label-add "
+		}
+		b = append(append(b, sep...), n...)
+	}
+	if e.helper != "" {
+		b = append(append(b, " --helper "...), e.helper...)
+	}
+	return b
+}
+
+// appendLine writes a command line; whole says more of NAT than the tool does.
+func (e *entry) appendLine(b []byte, kind conntrack.EventKind, whole bool) []byte {
 	switch kind {
 	case conntrack.EventUpdate:
 		b = append(b, "-U "...)
@@ -36,17 +63,25 @@ func (e *entry) appendSave(b []byte, kind conntrack.EventKind) []byte {
 			b = appendNum(b, "--reply-zone ", uint64(r.Zone))
 		}
 	}
-	src, dst := "-r ", "-q "
-	if DNATed(c) {
-		src = "-g "
-	}
-	if SNATed(c) {
-		dst = "-n "
-	}
 	b = append(appendAddr(append(b, "-s "...), o.Src, o.L3), ' ')
 	b = append(appendAddr(append(b, "-d "...), o.Dst, o.L3), ' ')
-	b = append(appendAddr(append(b, src...), r.Src, o.L3), ' ')
-	b = append(appendAddr(append(b, dst...), r.Dst, o.L3), ' ')
+	side := func(plain, nat string, translated bool, a packet.Addr, port uint16) {
+		switch {
+		case !translated:
+			b = appendAddr(append(b, plain...), a, o.L3)
+		case whole && ported(c) && o.L3 == packet.IPv6:
+			b = append(appendAddr(append(append(b, nat...), '['), a, o.L3), "]:"...)
+			b = strconv.AppendUint(b, uint64(port), 10)
+		case whole && ported(c):
+			b = append(appendAddr(append(b, nat...), a, o.L3), ':')
+			b = strconv.AppendUint(b, uint64(port), 10)
+		default:
+			b = appendAddr(append(b, nat...), a, o.L3)
+		}
+		b = append(b, ' ')
+	}
+	side("-r ", "-g ", DNATed(c) || whole && c.Has(conntrack.DstNAT), r.Src, r.SrcL4)
+	side("-q ", "-n ", SNATed(c) || whole && c.Has(conntrack.SrcNAT), r.Dst, r.DstL4)
 	if name := protoName(o.Proto); name != "unknown" {
 		b = append(append(append(b, "-p "...), name...), ' ')
 	} else {

@@ -161,6 +161,7 @@ type Command struct {
 	labels     *[2]uint64 // to be set
 	change     *[2]uint64 // labels to add or remove; nil with optLabelDel: all
 	helper     string
+	restore    bool // the line is one of a saved state
 	events     eventKinds
 	// flagged are the flags of the protocol that were given, natAddr the address
 	// of the -n, -g or -j that was read last.

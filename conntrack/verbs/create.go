@@ -105,7 +105,8 @@ func (c *Command) bind(m Machine, now int64) func(*conntrack.Conn) bool {
 				return nat.NullBinding(t, k, side)
 			}
 			r := nat.Range{Flags: nat.MapIPs, MinAddr: a, MaxAddr: a}
-			if hasPort && (c.number == packet.TCP || c.number == packet.UDP) { // the tool tells no others
+			// The tool tells ports of no others; a saved state does.
+			if hasPort && (c.restore || c.number == packet.TCP || c.number == packet.UDP) {
 				r.Flags |= nat.ProtoSpecified
 				r.MinPort, r.MaxPort = port, port
 			}

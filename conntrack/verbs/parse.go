@@ -15,7 +15,12 @@ const protoCode = 256
 // Parse reads a command line, without the name of the program. names are the
 // labels' names; nil for none.
 func Parse(args []string, names *show.LabelNames) (*Command, *Failure) {
-	c := &Command{names: names}
+	return parse(args, names, false)
+}
+
+// parse is Parse; restore takes all that -o save prints.
+func parse(args []string, names *show.LabelNames, restore bool) (*Command, *Failure) {
+	c := &Command{names: names, restore: restore}
 	s := &scan{args: args, longs: longs()}
 	for {
 		code, bad := s.next()
@@ -369,7 +374,7 @@ func (c *Command) finish() *Failure {
 			return usage(why)
 		}
 	}
-	if c.proto == nil || c.Verb == Help {
+	if c.proto == nil || c.Verb == Help || c.restore && c.number == packet.DCCP { // of which -o save tells nothing
 		return nil
 	}
 	allowed = c.proto.legal(c.Verb, c.Table)

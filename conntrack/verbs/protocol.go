@@ -218,8 +218,8 @@ func (c *Command) tcpState(v string) string {
 }
 
 func (c *Command) sctpState(v string) string {
-	for n := conntrack.SCTPNone; n < conntrack.SCTPHeartbeatSent; n++ {
-		if n.String() == v {
+	for n := conntrack.SCTPNone; n <= conntrack.SCTPHeartbeatSent; n++ {
+		if n.String() == v && (n < conntrack.SCTPHeartbeatSent || c.restore) {
 			return c.setState(uint8(n))
 		}
 	}
