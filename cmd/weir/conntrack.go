@@ -100,6 +100,8 @@ func (c *conntrackCmd) Run(e *env) error {
 		return usagef("--state and --machine both say what to work on")
 	case c.capture != "" && c.machine == "":
 		return usagef("--capture needs --machine")
+	case c.state == "" && c.machine == "" && len(args) < len(c.Args):
+		return usagef("%s goes with --state FILE or --machine DIR", c.Args[0])
 	case c.state == "" && c.machine == "":
 		return c.run(e, "conntrack")
 	}
