@@ -12,7 +12,7 @@ import (
 )
 
 // processes are the subjects' processes in the order of the tables.
-var processes = []string{"weir", "gvisor", "linux", "linux-forwarding", "memory", "load"}
+var processes = []string{"weir", "gvisor", "linux", "linux-forwarding", "memory", "load", "replay"}
 
 // point is one place at which all subjects are measured.
 type point struct {
@@ -63,6 +63,7 @@ func plan(o options) (points []point) {
 		add(loadExpiry, 2_000_000, 0, "load")
 		add(loadPause, 10_000_000, 0, "load")
 	}
+	add(loadReplay, 1_000, 0, "replay")
 	rules := []int{10, 100, 1_000, 10_000, 100_000}
 	if o.quick {
 		rules = []int{10, 1_000, 10_000}

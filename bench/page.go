@@ -67,6 +67,7 @@ func writePage(dir string, results []Result) error {
 	}
 	b.WriteString(memoryTable(results))
 	b.WriteString(loadTable(results))
+	b.WriteString(replayTable(results))
 	b.WriteString(method(results))
 	return os.WriteFile(path, []byte(b.String()+keep+notes), 0o644)
 }
@@ -208,6 +209,21 @@ func loadTable(results []Result) string {
 			longest = fmt.Sprintf("%.0f", *r.WorstNs/1000)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.Subject, count(r.Flows), figure(*r.NsPerPacket), longest)
+	}
+	return b.String()
+}
+
+// replayTable is the rows of the command.
+func replayTable(results []Result) string {
+	var b strings.Builder
+	for _, r := range results {
+		if r.Workload != loadReplay {
+			continue
+		}
+		if b.Len() == 0 {
+			fmt.Fprintf(&b, "\n## weir replay\nThe command, of a capture of %s packets in the page cache; %s connections. CPU time of the process.\n\n| | ns a packet | packets a second |\n|---|---:|---:|\n", count(replayPackets), count(r.Flows))
+		}
+		fmt.Fprintf(&b, "| %s | %s | %.1f M |\n", r.Subject, figure(*r.NsPerPacket), *r.PacketsPerSecond/1e6)
 	}
 	return b.String()
 }

@@ -48,11 +48,14 @@ func work(name string) {
 		w = &gatewayWorker{s: s}
 	} else if name == "load" {
 		w = &loadWorker{}
+	} else if name == "replay" {
+		w = &replayWorker{}
 	}
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	for {
 		var q request
 		if in.Decode(&q) != nil {
+			w.close()
 			return
 		}
 		var a reply

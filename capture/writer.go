@@ -3,15 +3,24 @@ package capture
 import (
 	"encoding/binary"
 	"io"
+	"math/bits"
+	"slices"
 )
 
 // Writer writes pcapng: one section, one interface for each name, IP packets
 // (LINKTYPE_RAW) with nanosecond times. The same calls write the same bytes.
 type Writer struct {
-	w   io.Writer
-	ids map[string]uint32
-	buf []byte
-	err error
+	w      io.Writer
+	ids    map[string]uint32
+	recent [2]numbered // interfaces, of the last packets
+	buf    []byte
+	err    error
+}
+
+// numbered is an interface and its number in the file.
+type numbered struct {
+	name string
+	id   uint32
 }
 
 // NewWriter writes the section header.
@@ -84,15 +93,16 @@ func (c *Writer) Interface(name string) error {
 // nanoseconds since the epoch, with a comment unless that is empty. Comments
 // beyond 65,535 bytes are cut.
 func (c *Writer) Packet(name string, time int64, data []byte, comment string) error {
-	if err := c.Interface(name); err != nil {
+	id, err := c.number(name)
+	if err != nil {
 		return err
 	}
-	c.begin(ngEnhanced)
-	c.put32(c.ids[name])
-	c.put32(uint32(uint64(time) >> 32))
-	c.put32(uint32(time))
-	c.put32(uint32(len(data)))
-	c.put32(uint32(len(data)))
+	le := binary.LittleEndian
+	c.buf = slices.Grow(c.buf[:0], 32+len(data))[:28]
+	le.PutUint64(c.buf, ngEnhanced)
+	le.PutUint32(c.buf[8:], id)
+	le.PutUint64(c.buf[12:], bits.RotateLeft64(uint64(time), 32))
+	le.PutUint64(c.buf[20:], uint64(uint32(len(data)))<<32|uint64(uint32(len(data))))
 	c.buf = append(c.buf, data...)
 	c.pad()
 	if comment != "" {
@@ -101,4 +111,19 @@ func (c *Writer) Packet(name string, time int64, data []byte, comment string) er
 	}
 	c.end()
 	return c.err
+}
+
+// number is the number of an interface, which it announces if need be.
+func (c *Writer) number(name string) (uint32, error) {
+	for i := range c.recent {
+		if r := &c.recent[i]; r.name == name && name != "" {
+			return r.id, c.err
+		}
+	}
+	if err := c.Interface(name); err != nil {
+		return 0, err
+	}
+	id := c.ids[name]
+	c.recent[1], c.recent[0] = c.recent[0], numbered{name, id}
+	return id, nil
 }

@@ -23,11 +23,21 @@ type Arrival struct {
 	Data []byte
 	// Offload is what the device left to do.
 	Offload packet.Offload
+	// Now is when it arrived; 0 stands for the time of the batch.
+	Now int64
+}
+
+// at is the time of the arrival in a batch of that time.
+func (a *Arrival) at(now int64) int64 {
+	if a.Now != 0 {
+		return a.Now
+	}
+	return now
 }
 
 // ReceiveBatch is Receive for packets that are there together: what it does,
-// and in which order, is what Receive would for one after the other at the
-// same time; but it is faster, from some 16 packets on, since the reads of
+// and in which order, is what Receive would for one after the other, at now or
+// at times of their own; but it is faster, from some 16 packets on, since the reads of
 // memory of a few dozen packets go on at once. It appends their results to
 // results[:0], which may be those of an earlier batch; what they hold is valid
 // until the next call to the machine.
@@ -37,11 +47,13 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 	s := &m.sink
 	s.out, s.logs = slices.Grow(s.out[:0], len(in)), s.logs[:0]
 	ticked := false
+	last := now
 	for len(in) > 0 {
 		n := min(stride, len(in))
 		if !ticked {
 			s.from()
-			m.tick(now)
+			last = in[0].at(now)
+			m.tick(last)
 		}
 		y, l := &m.memory.paths, &m.lane
 		var todo uint64
@@ -52,18 +64,23 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 			a, r := &in[i], &results[i]
 			if i > 0 || ticked {
 				s.from()
-				m.env.CT.Tick(now)
+				t := a.at(now)
+				m.env.CT.Tick(t)
+				if t != last {
+					last = t
+					m.router.Advance(t)
+				}
 			}
 			if todo>>i&1 != 0 {
 				q := &l.probes[i]
-				if w := l.short(y, q, a.In, now); w != nil {
+				if w := l.short(y, q, a.In, last); w != nil {
 					s.out = append(s.out, w.output(q))
 					*r = Result{Verdict: Forwarded, Out: s.sent(), Logs: s.said(), CT: conntrack.Ref{Conn: q.Conn, Info: w.info}}
 					m.env.CT.Reap()
 					continue
 				}
 			}
-			*r = m.walk(a, now)
+			*r = m.walk(a, last)
 			if r.Steps != nil {
 				r.Steps = slices.Clone(r.Steps)
 			}

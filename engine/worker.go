@@ -109,7 +109,7 @@ func (w *Worker) paths() *paths {
 }
 
 // ReceiveBatch is Machine.ReceiveBatch for a worker. Packets of one batch take
-// effect in order. Of a result's connection only the Info may be looked at
+// effect in order, time passes once. Of a result's connection only the Info may be looked at
 // outside of Machine.Do. Results are valid until the worker's next call.
 func (w *Worker) ReceiveBatch(in []Arrival, now int64, results []Result) []Result {
 	all := slices.Grow(results[:0], len(in))[:len(in)]
@@ -131,7 +131,7 @@ func (w *Worker) ReceiveBatch(in []Arrival, now int64, results []Result) []Resul
 			a := &in[i]
 			if todo>>i&1 != 0 && y != nil {
 				q := &w.lane.probes[i]
-				if p := w.lane.short(y, q, a.In, now); p != nil {
+				if p := w.lane.short(y, q, a.In, a.at(now)); p != nil {
 					w.out = append(w.out, p.output(q))
 					last := len(w.out)
 					results[i] = Result{Verdict: Forwarded, Out: w.out[last-1 : last : last], CT: conntrack.Ref{Conn: q.Conn, Info: p.info}}
@@ -139,7 +139,7 @@ func (w *Worker) ReceiveBatch(in []Arrival, now int64, results []Result) []Resul
 				}
 			}
 			w.mu.Unlock()
-			results[i] = w.walk(a, now)
+			results[i] = w.walk(a, a.at(now))
 			w.mu.Lock()
 			y = w.paths()
 		}

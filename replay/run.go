@@ -10,6 +10,8 @@ import (
 
 	"weir/conntrack"
 	"weir/engine"
+	"weir/hook"
+	"weir/iface"
 	"weir/machine"
 	"weir/trace"
 	"weir/trace/render"
@@ -26,6 +28,14 @@ type Runner struct {
 	// Each is called for each packet, in order. The packet is valid until
 	// it returns. An error ends the run.
 	Each func(*render.Packet) error
+	// Took, if set, is called in place of Each for packets that were run
+	// together, with what the machine returned for each, where that needs no
+	// copies: without Trace and Workers. The items' data are rewritten.
+	Took func([]Item, []engine.Result) error
+
+	in   []engine.Arrival // of the batch that runs
+	done []engine.Result
+	devs [2]*iface.Iface // used last
 
 	// First and Last are the packet clock at the first and last packet.
 	First, Last int64
@@ -144,60 +154,110 @@ func (r *Runner) parallel(src Source) error {
 // read fills a batch.
 func read(src Source, b *batch) {
 	b.items, b.res, b.arena, b.err = b.items[:0], b.res[:0], b.arena[:0], nil
-	var it Item
-	for len(b.items) < batchSize {
-		if b.err = src.Next(&it); b.err != nil {
+	b.items = slices.Grow(b.items, batchSize)[:batchSize]
+	for i := range b.items {
+		it := &b.items[i]
+		if b.err = src.Next(it); b.err != nil {
+			b.items = b.items[:i]
 			return
 		}
 		it.Data = b.keep(it.Data)
-		b.items = append(b.items, it)
 	}
 }
 
 // run passes a batch through the machine.
 func (r *Runner) run(b *batch) error {
-	for i := range b.items {
-		it := &b.items[i]
-		if r.Count == 0 {
-			r.First, r.Last = it.Time, it.Time
-		}
-		r.Count++
-		r.Last = max(r.Last, it.Time) // the clock does not go back
-		if len(b.res) < cap(b.res) {
-			b.res = b.res[:len(b.res)+1]
-		} else {
-			b.res = append(b.res, render.Packet{})
-		}
-		p := &b.res[len(b.res)-1]
-		*p = render.Packet{N: it.N, Time: it.Time, In: it.In, Data: it.Data, Out: p.Out[:0]}
-		data := it.Data
-		if r.Trace {
-			data = b.keep(it.Data)
-		}
-		var res engine.Result
+	b.res = slices.Grow(b.res, len(b.items))[:len(b.items)]
+	for at := 0; at < len(b.items); {
+		it := &b.items[at]
 		if it.In == machine.Local {
-			res = r.Machine.Send(data, nil, r.Last)
+			r.done = append(r.done[:0], r.Machine.Send(r.taken(b, it), nil, r.Last))
 		} else {
-			in := r.Machine.Ifaces().Name(it.In)
-			if in == nil {
-				return fmt.Errorf("packet %d: the machine has no interface %q", it.N, it.In)
+			// Those that arrive together. A walk that is recorded is told of
+			// before the connection changes again.
+			r.in = r.in[:0]
+			for i := at; i < len(b.items) && (i == at || !r.Trace); i++ {
+				it := &b.items[i]
+				if it.In == machine.Local {
+					break
+				}
+				dev := r.dev(it.In)
+				if dev == nil {
+					return fmt.Errorf("packet %d: the machine has no interface %q", it.N, it.In)
+				}
+				data := r.taken(b, it)
+				r.in = append(r.in, engine.Arrival{In: dev, Link: it.Link, Data: data, Now: r.Last})
 			}
-			res = r.Machine.Receive(in, it.Link, data, r.Last)
+			r.done = r.Machine.ReceiveBatch(r.in, r.in[0].Now, r.done)
 		}
-		p.Verdict, p.Reason = string(res.Verdict), res.Reason.String()
-		for _, o := range res.Out {
-			p.Out = append(p.Out, render.Out{Dev: o.Dev.Name, Data: b.keep(o.Data)})
+		if r.plain() {
+			if err := r.Took(b.items[at:at+len(r.done)], r.done); err != nil {
+				return err
+			}
+		} else {
+			for i := range r.done {
+				r.tell(b, at+i, &r.done[i])
+			}
 		}
-		for _, l := range res.Logs {
-			p.Logs = append(p.Logs, l.Text)
-		}
-		if r.Trace {
-			p.Steps = append([]trace.Step(nil), res.Steps...)
-			p.Conn = ConnText(res.CT, p.Steps)
-		}
+		at += len(r.done)
 	}
 	return nil
 }
+
+// plain: results are handed on as they come from the machine.
+func (r *Runner) plain() bool { return r.Took != nil && !r.Trace && r.Workers <= 1 }
+
+// taken counts an item and is the bytes of it that the machine may rewrite.
+func (r *Runner) taken(b *batch, it *Item) []byte {
+	if r.Count == 0 {
+		r.First, r.Last = it.Time, it.Time
+	}
+	r.Count++
+	r.Last = max(r.Last, it.Time) // the clock does not go back
+	if r.Trace {
+		return b.keep(it.Data)
+	}
+	return it.Data
+}
+
+// dev finds an interface; few are used at a time.
+func (r *Runner) dev(name string) *iface.Iface {
+	for _, d := range r.devs {
+		if d != nil && d.Name == name {
+			return d
+		}
+	}
+	d := r.Machine.Ifaces().Name(name)
+	r.devs[1], r.devs[0] = r.devs[0], d
+	return d
+}
+
+// tell makes of a result what Each gets.
+func (r *Runner) tell(b *batch, i int, res *engine.Result) {
+	it, p := &b.items[i], &b.res[i]
+	*p = render.Packet{N: it.N, Time: it.Time, In: it.In, Data: it.Data, Out: p.Out[:0], Verdict: string(res.Verdict)}
+	if res.Reason != hook.NoReason {
+		p.Reason = res.Reason.String()
+	}
+	for j := range res.Out {
+		o := &res.Out[j]
+		data := o.Data
+		if r.Trace || !within(data, it.Data) {
+			data = b.keep(data)
+		}
+		p.Out = append(p.Out, render.Out{Dev: o.Dev.Name, Data: data})
+	}
+	for _, l := range res.Logs {
+		p.Logs = append(p.Logs, l.Text)
+	}
+	if r.Trace {
+		p.Steps = append([]trace.Step(nil), res.Steps...)
+		p.Conn = ConnText(res.CT, p.Steps)
+	}
+}
+
+// within reports that a begins where b does: it is the packet, rewritten.
+func within(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && &a[0] == &b[0] }
 
 // ConnText is what connection tracking made of a packet; empty if the packet
 // never came so far. A connection that was never confirmed, or that the packet
@@ -235,7 +295,7 @@ func confirms(conn string) func(trace.Step) bool {
 }
 
 func (r *Runner) each(b *batch) error {
-	if r.Each == nil {
+	if r.Each == nil || r.plain() {
 		return nil
 	}
 	for i := range b.res {

@@ -71,6 +71,7 @@ type Capture struct {
 	m      *machine.Machine
 	byName map[string]string // as in the file → as in the machine
 	byIdx  map[int]string
+	recent [2][2]string // the last names in the file, and what the machine calls them
 	rec    capture.Record
 	frame  capture.Frame
 }
@@ -98,6 +99,7 @@ func (c *Capture) Next(it *Item) error {
 		f := &c.frame
 		c.rec.Decode(f)
 		switch {
+		case f.Why == "" && !f.Outgoing:
 		case f.Outgoing && !c.IncludeOutgoing:
 			c.Skipped.Outgoing++
 			continue
@@ -142,7 +144,13 @@ func (c *Capture) Next(it *Item) error {
 // iface finds the interface of the current packet: the file's name for it,
 // its index, --in.
 func (c *Capture) iface() (string, error) {
+	for i := range c.recent {
+		if r := &c.recent[i]; r[0] == c.rec.IfName && r[1] != "" {
+			return r[1], nil
+		}
+	}
 	if name, ok := c.byName[c.rec.IfName]; ok {
+		c.recent[1], c.recent[0] = c.recent[0], [2]string{c.rec.IfName, name}
 		return name, nil
 	}
 	if c.frame.IfIndex != 0 {

@@ -127,6 +127,11 @@ func (r *Router) OnLearned(f func()) { r.learned = f }
 // which may send ICMP errors. It takes back the bytes handed to the Sink.
 func (r *Router) Tick(now int64) {
 	r.arena = r.arena[:0]
+	r.Advance(now)
+}
+
+// Advance is Tick while packets that the router made are still wanted.
+func (r *Router) Advance(now int64) {
 	r.now = now
 	if r.routes.ExpireMTUs(now) && r.learned != nil {
 		r.learned()

@@ -85,6 +85,18 @@ func (c *replayCmd) Run(e *env) (err error) {
 		sum.add(pk)
 		return w.packet(pk)
 	}
+	if w.json == nil {
+		r.Took = func(items []replay.Item, done []engine.Result) error {
+			p.packets.Add(int64(len(done)))
+			for i := range done {
+				sum.took(&done[i])
+				if err := w.took(items[i].Time, &done[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
 	runErr := r.Run(src)
 	if err := w.finish(c, eng, r); err != nil {
 		return err
@@ -194,6 +206,18 @@ func (w *writers) packet(p *render.Packet) error {
 	return nil
 }
 
+// took is packet for a result of the machine.
+func (w *writers) took(time int64, r *engine.Result) error {
+	if w.ng != nil {
+		for i := range r.Out {
+			if err := w.ng.Packet(r.Out[i].Dev.Name, time, r.Out[i].Data, ""); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // finish lets the clock run on and writes the tables.
 func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) error {
 	now := r.Last + int64(c.At*1e9)
@@ -244,20 +268,57 @@ func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) er
 
 // summary is what replay says when no option asks for more.
 type summary struct {
-	verdicts map[string]int
-	out      map[string]int
-	n        int
+	verdicts, out tally
+	n             int
 }
 
 func (s *summary) add(p *render.Packet) {
-	if s.verdicts == nil {
-		s.verdicts, s.out = map[string]int{}, map[string]int{}
-	}
 	s.n++
-	s.verdicts[p.Verdict]++
+	s.verdicts.add(p.Verdict)
 	for i := range p.Out {
-		s.out[p.Out[i].Dev]++
+		s.out.add(p.Out[i].Dev)
 	}
+}
+
+func (s *summary) took(r *engine.Result) {
+	s.n++
+	s.verdicts.add(string(r.Verdict))
+	for i := range r.Out {
+		s.out.add(r.Out[i].Dev.Name)
+	}
+}
+
+// tally counts by name; frequent names stand in front.
+type tally []struct {
+	name string
+	n    int
+}
+
+func (t *tally) add(name string) {
+	l := *t
+	for i := range l {
+		if l[i].name != name {
+			continue
+		}
+		l[i].n++
+		if i > 0 && l[i].n > l[i-1].n {
+			l[i], l[i-1] = l[i-1], l[i]
+		}
+		return
+	}
+	*t = append(l, struct {
+		name string
+		n    int
+	}{name, 1})
+}
+
+func (t tally) of(name string) int {
+	for i := range t {
+		if t[i].name == name {
+			return t[i].n
+		}
+	}
+	return 0
 }
 
 // verdictOrder is the order in which fates are listed.
@@ -269,7 +330,7 @@ func (s *summary) line() string {
 	fmt.Fprintf(&b, "%d packets", s.n)
 	sep := ": "
 	for _, v := range verdictOrder {
-		if n := s.verdicts[v]; n > 0 {
+		if n := s.verdicts.of(v); n > 0 {
 			fmt.Fprintf(&b, "%s%d %s", sep, n, v)
 			sep = ", "
 		}
@@ -280,7 +341,7 @@ func (s *summary) line() string {
 func (s *summary) print(e *env, eng *engine.Machine) {
 	fmt.Fprintf(e.stdout, "%d packets\n", s.n)
 	for _, v := range verdictOrder {
-		if n := s.verdicts[v]; n > 0 {
+		if n := s.verdicts.of(v); n > 0 {
 			fmt.Fprintf(e.stdout, "  %-10s %8d\n", v, n)
 		}
 	}
@@ -289,14 +350,10 @@ func (s *summary) print(e *env, eng *engine.Machine) {
 			fmt.Fprintf(e.stdout, "    %-8s %8d\n", hook.Reason(r), n)
 		}
 	}
-	devs := make([]string, 0, len(s.out))
-	for d := range s.out {
-		devs = append(devs, d)
-	}
-	sort.Strings(devs)
+	sort.Slice(s.out, func(i, j int) bool { return s.out[i].name < s.out[j].name })
 	fmt.Fprintln(e.stdout, "left the machine")
-	for _, d := range devs {
-		fmt.Fprintf(e.stdout, "  %-10s %8d\n", d, s.out[d])
+	for _, d := range s.out {
+		fmt.Fprintf(e.stdout, "  %-10s %8d\n", d.name, d.n)
 	}
 	fmt.Fprintf(e.stdout, "connections  %8d\n", eng.Conntrack().Len())
 }

@@ -175,7 +175,7 @@ func (c *traceCmd) Run(e *env) error {
 		fmt.Fprintf(e.stderr, "%s: none of %d packets is as --only wants it\n", c.Capture, r.Count)
 	case e.width > 0 && e.progress && c.JSON != "-":
 		fmt.Fprintln(e.stderr, sum.line())
-		if only == nil && c.Show == "all" && sum.verdicts["drop"] > 0 && shown > 20 {
+		if only == nil && c.Show == "all" && sum.verdicts.of("drop") > 0 && shown > 20 {
 			fmt.Fprintln(e.stderr, "--only verdict==drop shows the dropped ones; --show verdict gives each packet a line")
 		}
 	}
