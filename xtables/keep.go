@@ -1,5 +1,11 @@
 package xtables
 
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
 // Keeper is a Match with state of its own that it takes over from the same
 // rule of the rule set before, so that a swap does not open what a limit had
 // closed. (iptables-legacy starts every rule of a table anew whenever one of
@@ -26,13 +32,35 @@ func (rs *Ruleset) prepare() {
 	rs.prepared = true
 	rs.keepers = make(map[spot]*Rule)
 	same := make(map[spot]int)
-	for _, t := range rs.Tables {
-		for _, c := range t.Chains {
+	// The order in which Linux looks at the rules of a file: table by table as
+	// they stand in it, and in a table the built-in chains, then the user's by
+	// name.
+	tables := slices.SortedStableFunc(slices.Values(rs.Tables), func(a, b *Table) int { return cmp.Compare(a.line(), b.line()) })
+	for _, t := range tables {
+		chains := slices.Clone(t.Chains)
+		if user := slices.IndexFunc(chains, func(c *Chain) bool { return !c.Builtin }); user >= 0 {
+			slices.SortStableFunc(chains[user:], func(a, b *Chain) int { return cmp.Compare(a.Name, b.Name) })
+		}
+		for _, c := range chains {
 			for _, r := range c.Rules {
 				rs.prepareRule(t, c, r, same)
 			}
 		}
 	}
+}
+
+// line is where a table begins in its file.
+func (tb *Table) line() int {
+	first := math.MaxInt
+	for _, c := range tb.Chains {
+		if c.Pos.Line > 0 {
+			first = min(first, c.Pos.Line)
+		}
+		if len(c.Rules) > 0 {
+			first = min(first, c.Rules[0].Pos.Line)
+		}
+	}
+	return first
 }
 
 func (rs *Ruleset) prepareRule(t *Table, c *Chain, r *Rule, same map[spot]int) {

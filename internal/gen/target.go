@@ -35,11 +35,13 @@ func (m maker) target(s spot) (text, needs string) {
 
 // anywhere is a target of every table.
 func (m maker) anywhere() string {
-	switch m.weighted(4, 3, 2) {
+	switch m.weighted(4, 3, 2, 1) {
 	case 0:
 		return m.markTarget()
 	case 1:
 		return m.connmarkTarget()
+	case 3: // one name, which must have the same times everywhere
+		return "-j RATEEST --rateest-name r --rateest-interval 8s --rateest-ewmalog 20s"
 	}
 	return "-j LOG --log-prefix " + oneOf(m.dice, "x", `"two words "`) + oneOf(m.dice, "", " --log-level 1", " --log-tcp-sequence", " --log-tcp-options --log-ip-options --log-uid", " --log-macdecode")
 }

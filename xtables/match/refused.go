@@ -15,7 +15,6 @@ func Refused() []xtables.MatchExt {
 		{"l2tp", "iptables has no such match", xtables.Both},
 		{"nfacct", "there are no accounting objects (nfacct)", xtables.Both},
 		{"osf", "there are no operating system fingerprints", xtables.Both},
-		{"rateest", "rate estimators are not implemented", xtables.Both},
 		{"socket", "weir's listening sockets cannot be asked by a rule", xtables.Both},
 		{"unclean", "the kernel has no such match", xtables.V4},
 	} {

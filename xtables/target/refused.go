@@ -14,7 +14,6 @@ func Refused() []xtables.TargetExt {
 		{"ULOG", "the kernel no longer has this target; use NFLOG", xtables.V4},
 		{"LED", "weir has no lights to switch", xtables.Both},
 		{"SECMARK", "packets carry no security label in weir", xtables.Both},
-		{"RATEEST", "rate estimators are not implemented", xtables.Both},
 		{"TPROXY", "weir has no sockets to hand a connection to", xtables.Both},
 		{"SYNPROXY", "the SYN proxy is not implemented", xtables.Both},
 	} {
