@@ -21,6 +21,7 @@ type search struct {
 	known   int32  // first of what it knows of parts in scratch
 	from    int32  // rules before this op have been counted
 	at      int32  // op to which the walk has come
+	size    int    // of the packet since from; a target may change it
 }
 
 // cursor stands in a list of rules that the packet may match.
@@ -65,7 +66,7 @@ func (tb *Table) enter(chain int, v *view, t *hook.Traversal) int32 {
 	cl := tb.classes[tb.classOf[chain]]
 	s := &tb.scratch
 	s.searches = append(s.searches, search{cl: cl, gen: v.gen, cursors: int32(len(s.cursors)), groups: int32(len(s.groups)),
-		known: int32(len(s.known)), from: int32(tb.Chains[chain].start)})
+		known: int32(len(s.known)), from: int32(tb.Chains[chain].start), size: t.Pkt.Len()})
 	for range cl.filter.masks {
 		s.known = append(s.known, unknown)
 	}
@@ -88,6 +89,10 @@ func (tb *Table) seek(n, pc int32, v *view, t *hook.Traversal) int32 {
 			f.at = pc
 			return pc
 		}
+	}
+	if f.size != t.Pkt.Len() {
+		tb.count(f, f.at+1, t) // with the size that it had there
+		f.size = t.Pkt.Len()
 	}
 	best := cl.end
 	for {
@@ -255,9 +260,9 @@ func (tb *Table) count(f *search, to int32, t *hook.Traversal) {
 			continue
 		}
 		// A hit counts at all the rules before it.
-		tb.hit(t, -1-2*(int32(g.hits)+hi))
+		tb.hit(t, -1-2*(int32(g.hits)+hi), f.size)
 		if lo > 0 {
-			tb.hit(t, -2-2*(int32(g.hits)+lo))
+			tb.hit(t, -2-2*(int32(g.hits)+lo), f.size)
 		}
 	}
 	f.from = to
@@ -270,9 +275,9 @@ func (tb *Table) apart(n, pc int32, t *hook.Traversal) {
 	f.from = pc + 1
 }
 
-// hit counts at a mark; see Add.
-func (tb *Table) hit(t *hook.Traversal, mark int32) {
-	tb.Add(mark, 1, uint64(t.Pkt.Len()))
+// hit counts a packet of that size at a mark; see Add.
+func (tb *Table) hit(t *hook.Traversal, mark int32, size int) {
+	tb.Add(mark, 1, uint64(size))
 	if t.Memo != nil {
 		t.Memo.Steps = append(t.Memo.Steps, hook.MemoStep{Table: tb, Op: mark})
 	}
