@@ -254,12 +254,26 @@ func (tb *Table) Expect(e *Expect, anyMaster bool, now int64) (*Expect, ExpectRe
 	if x.count >= tb.cfg.ExpectMax {
 		return nil, ExpectFull
 	}
+	x.seq++
+	c := *e
+	c.Seq, c.deadline, c.Helper = x.seq, now+timeout, h.id
+	n := tb.place(&c, h)
+	tb.stats.ExpectCreate++
+	tb.sendExpect(n, EventNew, ExpectBitNew, now)
+	return n, ExpectOK
+}
+
+// place enters a copy of an expectation whose master has the extension h.
+func (tb *Table) place(e *Expect, h *extension) *Expect {
+	x := &tb.expects
+	if x.buckets == nil {
+		x.buckets = make([]uint32, expectBuckets)
+	}
+	bucket := tb.expectBucket(&e.Tuple)
 	n := x.take()
 	slot := n.slot
 	*n = *e
-	x.seq++
-	n.slot, n.used, n.Seq, n.deadline = slot, true, x.seq, now+timeout
-	n.Helper = h.id
+	n.slot, n.used = slot, true
 	n.hashNext, n.hashPrev, n.ofNext, n.ofPrev = *bucket, 0, h.first, 0
 	if n.hashNext != 0 {
 		x.at(n.hashNext).hashPrev = slot
@@ -273,9 +287,7 @@ func (tb *Table) Expect(e *Expect, anyMaster bool, now int64) (*Expect, ExpectRe
 	if x.count == 1 || n.deadline < x.next {
 		x.next = n.deadline
 	}
-	tb.stats.ExpectCreate++
-	tb.sendExpect(n, EventNew, ExpectBitNew, now)
-	return n, ExpectOK
+	return n
 }
 
 // evict removes the oldest expectation of a class.

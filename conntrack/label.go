@@ -26,6 +26,15 @@ func (tb *Table) SetLabel(c *Conn, bit uint8) {
 	if bit >= NumLabels || tb.HasLabel(c, bit) {
 		return
 	}
+	if c.flags&labelled == 0 {
+		tb.makeLabels(c)
+	}
+	tb.labels[c.index/chunkConns][c.index%chunkConns][bit/64] |= 1 << (bit % 64)
+	c.note(EventBitLabel)
+}
+
+// makeLabels makes room for a connection's labels, of which none is set.
+func (tb *Table) makeLabels(c *Conn) {
 	n := c.index / chunkConns
 	for uint32(len(tb.labels)) <= n {
 		tb.labels = append(tb.labels, nil)
@@ -33,13 +42,8 @@ func (tb *Table) SetLabel(c *Conn, bit uint8) {
 	if tb.labels[n] == nil {
 		tb.labels[n] = new([chunkConns][NumLabels / 64]uint64)
 	}
-	l := &tb.labels[n][c.index%chunkConns]
-	if c.flags&labelled == 0 {
-		*l = [NumLabels / 64]uint64{}
-		c.flags |= labelled
-	}
-	l[bit/64] |= 1 << (bit % 64)
-	c.note(EventBitLabel)
+	tb.labels[n][c.index%chunkConns] = [NumLabels / 64]uint64{}
+	c.flags |= labelled
 }
 
 // putLabel sets or clears a label.
