@@ -563,3 +563,44 @@ func TestAlarmsBeginAndEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestCountersGoOnWhileRulesChange runs packets during changes: each is counted.
+func TestCountersGoOnWhileRulesChange(t *testing.T) {
+	r := newRig(t, Options{})
+	r.run("iptables", "-I", "FORWARD", "-p", "udp", "-m", "comment", "--comment", "kept")
+	stop, sent := make(chan struct{}), make(chan int)
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				sent <- n
+				return
+			default:
+				r.send("lan0 udp 192.0.2.11:5000 > 198.51.100.1:53 len=30")
+			}
+		}
+	}()
+	for i := range 40 {
+		switch i % 4 {
+		case 0:
+			r.run("iptables", "-A", "FORWARD", "-s", "192.0.2."+itoa(i), "-j", "DROP")
+		case 1:
+			r.run("iptables", "-t", "mangle", "-A", "FORWARD", "-j", "MARK", "--set-mark", itoa(i))
+		case 2:
+			if err := r.c.Put(context.Background(), "/v1/rules", url.Values{"noflush": {"1"}}, strings.NewReader("*filter\n-I FORWARD -j MARK\nCOMMIT\n")); err == nil {
+				t.Error("MARK in the filter table without a value was taken")
+			}
+		case 3:
+			if err := r.c.Put(context.Background(), "/v1/rules", url.Values{"noflush": {"1"}},
+				strings.NewReader("*filter\n-I FORWARD 1 -p icmp\nCOMMIT\n*raw\nCOMMIT\n*filter\n-A FORWARD -p icmp\nCOMMIT\n")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	close(stop)
+	n := <-sent
+	a := r.run("iptables-save", "-c", "-t", "filter")
+	if want := "[" + itoa(n) + ":" + itoa(58*n) + "] -A FORWARD -p udp -m comment --comment kept\n"; !strings.Contains(string(a.Stdout), want) {
+		t.Errorf("%d packets were sent during %d changes:\n%s", n, 40, a.Stdout)
+	}
+}

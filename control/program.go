@@ -12,6 +12,7 @@ import (
 
 	ctverbs "weir/conntrack/verbs"
 	"weir/engine"
+	"weir/ipset"
 	"weir/ipset/text"
 	"weir/packet"
 	"weir/xtables"
@@ -94,7 +95,7 @@ func (s *Server) run(c Call, whole bool) (Answer, error) {
 	default:
 		s.sets(c, f)
 	}
-	if a.NeedStdin || a.NeedFile != "" {
+	if f.missing() {
 		return Answer{NeedStdin: a.NeedStdin, NeedFile: a.NeedFile}, nil
 	}
 	if a.Status == 0 && len(c.Args) > 0 {
@@ -103,30 +104,73 @@ func (s *Server) run(c Call, whole bool) (Answer, error) {
 	return a, nil
 }
 
-// tables runs one of iptables' programs.
+// tries is how often a program runs on a copy of the rules before it has the
+// machine for itself.
+const tries = 3
+
+// tables runs one of iptables' programs. Most of its work is done on a copy,
+// while packets go on; what rules count meanwhile is not lost.
 func (s *Server) tables(p verbs.Program, c Call, f *files, whole bool) {
-	s.target.Do(func(m *engine.Machine) {
-		list := std.List()
-		list.Sets = m.Sets()
-		res := verbs.Run(m.Rules(p.Family), verbs.Call{
-			Program: p, Args: c.Args, Now: time.Unix(0, s.target.Now()), List: list,
-			Stdin: f.stdin, Open: f.Read, Write: f.Write,
+	for range tries {
+		var live, frozen *xtables.Ruleset
+		var sets *ipset.Sets
+		s.target.Do(func(m *engine.Machine) {
+			live, sets = m.Rules(p.Family), m.Sets()
+			frozen = live.Freeze()
 		})
-		a := f.answer
-		if a.NeedStdin || a.NeedFile != "" {
+		res := s.verb(p, c, f, frozen, sets)
+		if f.missing() {
 			return
 		}
-		a.Status, a.Stdout, a.Stderr = res.Status, res.Stdout, res.Stderr
-		if !res.Changed || whole && res.Status != 0 {
-			return
-		}
-		if errs := m.SetRules(res.Rules); len(errs) > 0 {
-			a.Status, a.Stdout = 1, nil
-			for _, err := range errs {
-				a.Stderr = append(a.Stderr, c.Program+": "+err.Error()+"\n"...)
+		if res.Changed && (!whole || res.Status == 0) {
+			next := res.Rules
+			after := xtables.Succeed(next, frozen, live, res.Origin)
+			next.Compile(false)
+			again := false
+			s.target.Do(func(m *engine.Machine) {
+				if again = m.Rules(p.Family) != live; !again {
+					after.Settle()
+					res.refuse(c, m.SetRules(next))
+				}
+			})
+			if again {
+				continue // somebody else changed the rules
 			}
 		}
+		f.answer.Status, f.answer.Stdout, f.answer.Stderr = res.Status, res.Stdout, res.Stderr
+		return
+	}
+	s.target.Do(func(m *engine.Machine) {
+		res := s.verb(p, c, f, m.Rules(p.Family), m.Sets())
+		if res.Changed && (!whole || res.Status == 0) {
+			res.refuse(c, m.SetRules(res.Rules))
+		}
+		f.answer.Status, f.answer.Stdout, f.answer.Stderr = res.Status, res.Stdout, res.Stderr
 	})
+}
+
+// verb runs one of iptables' programs on a rule set.
+func (s *Server) verb(p verbs.Program, c Call, f *files, rs *xtables.Ruleset, sets *ipset.Sets) result {
+	list := std.List()
+	list.Sets = sets
+	return result{verbs.Run(rs, verbs.Call{
+		Program: p, Args: c.Args, Now: time.Unix(0, s.target.Now()), List: list,
+		Stdin: f.stdin, Open: f.Read, Write: f.Write,
+	})}
+}
+
+// result is what a program did.
+type result struct{ verbs.Result }
+
+// refuse says why the machine did not take the rules.
+func (r *result) refuse(c Call, errs []error) {
+	if len(errs) == 0 {
+		return
+	}
+	r.Status, r.Stdout = 1, nil
+	for _, err := range errs {
+		r.Stderr = append(r.Stderr, c.Program+": "+err.Error()+"\n"...)
+	}
 }
 
 // conntrack runs conntrack, all but -E, which is a stream.
@@ -165,6 +209,9 @@ type files struct {
 	answer *Answer
 }
 
+// missing reports that the program wanted what was not sent.
+func (f *files) missing() bool { return f.answer.NeedStdin || f.answer.NeedFile != "" }
+
 func (f *files) stdin() ([]byte, error) {
 	if f.call.Stdin == nil && !f.call.NoStdin {
 		f.answer.NeedStdin = true
@@ -188,7 +235,7 @@ func (f *files) Read(name string) ([]byte, error) {
 
 // Write remembers the file for the caller to write.
 func (f *files) Write(name string, data []byte) error {
-	f.answer.Write = append(f.answer.Write, File{name, slices.Clone(data)})
+	f.answer.Write = append(f.answer.Write[:0], File{name, slices.Clone(data)})
 	return nil
 }
 

@@ -25,6 +25,10 @@ type Editor struct {
 	rs            *xtables.Ruleset
 	dirty         map[string]bool
 	changedTables bool
+	// copied is each rule that was copied, behind its copy; origin is made of
+	// it when somebody asks.
+	copied [][2]*xtables.Rule
+	origin map[*xtables.Rule]*xtables.Rule
 }
 
 // Command is a command that was run.
@@ -87,6 +91,7 @@ func (e *Editor) open(name string) *table {
 				m := *r
 				m.Start = old.Counter(c, i)
 				n.Rules[i] = &m
+				e.copied = append(e.copied, [2]*xtables.Rule{&m, r})
 			}
 			t.chains = append(t.chains, &n)
 		}
@@ -99,6 +104,21 @@ func (e *Editor) open(name string) *table {
 	}
 	e.p.tables[name] = t
 	return t
+}
+
+// Origin is the rule of the rule set that the Editor began with of which r is a
+// copy; nil for a rule that a command made.
+func (e *Editor) Origin(r *xtables.Rule) *xtables.Rule {
+	if e.origin == nil {
+		e.origin = make(map[*xtables.Rule]*xtables.Rule, len(e.copied))
+		for _, c := range e.copied {
+			e.origin[c[0]] = c[1]
+			if first, ok := e.origin[c[1]]; ok { // a table that was restored twice
+				e.origin[c[0]] = first
+			}
+		}
+	}
+	return e.origin[r]
 }
 
 // Command runs one command line, without the name of the program. After an

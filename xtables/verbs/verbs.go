@@ -91,8 +91,11 @@ type Call struct {
 // Result is what a program did.
 type Result struct {
 	// Rules is the rule set afterwards; Changed says that it is another one.
-	Rules          *xtables.Ruleset
-	Changed        bool
+	Rules   *xtables.Ruleset
+	Changed bool
+	// Origin says of a rule of Rules which rule it was before; nil for a new
+	// one.
+	Origin         func(*xtables.Rule) *xtables.Rule
 	Stdout, Stderr []byte
 	// Status is the exit status: 0 done, 1 the rule set would not have it,
 	// 2 usage, 3 there is no such table.
@@ -102,7 +105,7 @@ type Result struct {
 // Run runs a program on a rule set of its family. A nil rule set has no tables.
 func Run(rs *xtables.Ruleset, c Call) Result {
 	w := &run{Call: c, rs: rs, edit: save.NewEditor(rs, c.Program.Family, c.List)}
-	w.res.Rules = rs
+	w.res.Rules, w.res.Origin = rs, w.edit.Origin
 	switch c.Program.Kind {
 	case SaveRules:
 		w.save()
