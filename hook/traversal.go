@@ -80,7 +80,12 @@ type MemoStep struct {
 }
 
 // Owner is the credentials of the socket behind a locally sent packet.
-type Owner struct{ UID, GID uint32 }
+type Owner struct {
+	UID, GID uint32
+	// Kernel marks a socket by which the machine itself answers: it has no
+	// file, and nobody owns it.
+	Kernel bool
+}
 
 // Drop records the reason and returns the verdict, so that no drop goes
 // without one: return t.Drop(hook.ReasonRule).

@@ -171,7 +171,7 @@ func (r *Runner) run(b *batch) error {
 	for at := 0; at < len(b.items); {
 		it := &b.items[at]
 		if it.In == machine.Local {
-			r.done = append(r.done[:0], r.Machine.Send(r.taken(b, it), nil, r.Last))
+			r.done = append(r.done[:0], r.Machine.Send(r.taken(b, it), it.Owner, r.Last))
 		} else {
 			// Those that arrive together. A walk that is recorded is told of
 			// before the connection changes again.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"weir/capture"
+	"weir/hook"
 	"weir/machine"
 	"weir/packet"
 	"weir/scenario/line"
@@ -20,6 +21,8 @@ type Item struct {
 	// In is an interface of the machine, or machine.Local.
 	In   string
 	Link packet.Link
+	// Owner is who sends a local packet, nil if unknown.
+	Owner *hook.Owner
 	// Data is valid until the next call.
 	Data []byte
 }
@@ -196,7 +199,7 @@ func (l *Lines) Add(p *line.Packet) {
 	}
 	t += int64(p.After)
 	for _, d := range p.Data {
-		l.items = append(l.items, Item{N: len(l.items) + 1, Time: t, In: p.In, Link: p.Link, Data: d})
+		l.items = append(l.items, Item{N: len(l.items) + 1, Time: t, In: p.In, Link: p.Link, Owner: p.Owner, Data: d})
 	}
 }
 

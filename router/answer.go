@@ -130,6 +130,9 @@ func (r *Router) refuseTCP(p *passage) {
 		n.pkt.SetSrc(res.PrefSrc) // chosen behind the sum of the segment
 	}
 	n.pkt.Unsummed = !four
+	if four {
+		n.own.SocketOwner = &r.socket // IPv6 has none: tcp_v6_send_response
+	}
 	r.emitReset(t, n, &res, q.mark)
 }
 

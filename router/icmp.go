@@ -137,6 +137,7 @@ func quoteUnsummed(quote []byte, p *packet.Packet) {
 // for them, which is taken then (icmp_xmit_lock, icmpv6_xmit_lock).
 func (r *Router) emitICMP(t *hook.Traversal, n *passage, f packet.Family) {
 	i := busy(f)
+	n.own.SocketOwner = &r.socket
 	r.icmpBusy[i] = true
 	r.emit(t, n)
 	r.icmpBusy[i] = false

@@ -58,6 +58,7 @@ type Router struct {
 	loop   []*passage // packets in lo
 	// icmpBusy: an ICMP message of the family (IPv4, IPv6) is being sent.
 	icmpBusy [2]bool
+	socket   hook.Owner // of the machine's own answers
 	// draining: the packets in lo are being received
 	draining bool
 	arena    []byte
@@ -104,6 +105,7 @@ func New(c Config, env *hook.Env, pipe *hook.Pipeline, sink Sink) *Router {
 		r.devs[i] = &d
 	}
 	r.limits.peers = make(map[packet.Addr]*peerLimit)
+	r.socket.Kernel = true
 	env.Emit = r
 	return r
 }

@@ -33,7 +33,7 @@ func (s *subject) tick(now int64) (out []engine.Output) {
 // receive gives weir one packet of a scenario.
 func (s *subject) receive(it *replay.Item, data []byte) engine.Result {
 	if it.In == machine.Local {
-		return s.m.Send(data, nil, it.Time)
+		return s.m.Send(data, it.Owner, it.Time)
 	}
 	return s.m.Receive(s.m.Ifaces().Name(it.In), it.Link, data, it.Time)
 }

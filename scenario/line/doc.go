@@ -5,5 +5,5 @@
 // Parse reads a line and builds the packet's bytes with right checksums. The
 // whole language is described in docs/packets.md.
 //
-// Layer 9: imports packet.
+// Layer 9: imports hook, packet.
 package line

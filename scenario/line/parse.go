@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/hook"
 	"weir/packet"
 )
 
@@ -20,6 +21,8 @@ type Packet struct {
 	// machine sends.
 	In   string
 	Link packet.Link
+	// Owner is who sends it by words uid= and gid=; nil without.
+	Owner *hook.Owner
 	// Data is the IP packets, in order.
 	Data [][]byte
 }
@@ -168,13 +171,27 @@ func (p *Packet) raw(ws []word, end int) error {
 	return nil
 }
 
-// linkWord reads the words about the link layer.
+// linkWord reads the words about the link layer and about the sender.
 func (p *Packet) linkWord(w word) (bool, error) {
 	k, v, ok := w.keyed()
 	if !ok {
 		return false, nil
 	}
 	switch k {
+	case "uid", "gid":
+		if p.In != "local" {
+			return true, errorf(w.col, "%s= is for packets that the machine sends: local", k)
+		}
+		n, err := v.number(32)
+		if p.Owner == nil {
+			p.Owner = &hook.Owner{}
+		}
+		if k == "uid" {
+			p.Owner.UID = uint32(n)
+		} else {
+			p.Owner.GID = uint32(n)
+		}
+		return true, err
 	case "smac", "dmac":
 		hw, err := net.ParseMAC(v.text)
 		if err != nil || len(hw) != 6 {

@@ -48,6 +48,9 @@ func Set(c *xtables.Context, g *xtables.Given) (u SetUse, err error) {
 	if c.Sets == nil || c.Sets.Lookup(u.Name) == nil {
 		return u, at(0, "there is no set %s", u.Name)
 	}
+	if f := c.Sets.Lookup(u.Name).Family(); f != 0 && f != c.Family {
+		return u, at(0, "the set %s is of %v", u.Name, f)
+	}
 	return u, nil
 }
 

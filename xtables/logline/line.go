@@ -95,7 +95,7 @@ func (l *line) tail(inner bool) {
 	if inner {
 		return
 	}
-	if o := l.t.SocketOwner; o != nil && l.flags&UID != 0 {
+	if o := l.t.SocketOwner; o != nil && !o.Kernel && l.flags&UID != 0 {
 		l.num("UID=", o.UID)
 		l.num("GID=", o.GID)
 	}

@@ -38,21 +38,16 @@ func dccpTypes() []string {
 
 func parseDCCP(_ *xtables.Context, given []xtables.Given) (xtables.Match, error) {
 	m := &dccpMatch{src: args.AnyPort(), dst: args.AnyPort()}
-	ranges := func(g *xtables.Given) (r args.PortRange, err error) {
-		r.Lo, r.Hi, err = args.Ports(g)
-		r.Not = g.Invert
-		return r, err
-	}
 	for i := range given {
 		g := &given[i]
 		var err error
 		switch g.Name {
 		case "sport":
 			m.hasSrc = true
-			m.src, err = ranges(g)
+			m.src, err = readPorts(g)
 		case "dport":
 			m.hasDst = true
-			m.dst, err = ranges(g)
+			m.dst, err = readPorts(g)
 		case "dccp-types":
 			m.hasTypes, m.notTypes = true, g.Invert
 			for _, w := range strings.Split(args.Text(g), ",") {

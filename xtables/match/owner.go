@@ -90,12 +90,18 @@ func (m *ownerMatch) Match(t *hook.Traversal) bool {
 	if o == nil {
 		return m.uid.on == m.uid.not && m.gid.on == m.gid.not && m.socket == m.noSock
 	}
+	if o.Kernel {
+		return !(m.socket && m.noSock) && m.uid.on == m.uid.not && m.gid.on == m.gid.not
+	}
 	return !(m.socket && m.noSock) && m.uid.has(o.UID) && m.gid.has(o.GID)
 }
 
 func (m *ownerMatch) Explain(t *hook.Traversal) string {
 	if t.SocketOwner == nil {
 		return "no socket is known"
+	}
+	if t.SocketOwner.Kernel {
+		return "the socket is the machine's own"
 	}
 	return "uid is " + dec(uint64(t.SocketOwner.UID)) + ", gid is " + dec(uint64(t.SocketOwner.GID))
 }

@@ -3,6 +3,7 @@ package match
 import (
 	"errors"
 	"math"
+	"strconv"
 	"strings"
 
 	"weir/hook"
@@ -193,7 +194,8 @@ func (m *recentMatch) Explain(t *hook.Traversal) string {
 func (m *recentMatch) AppendArgs(b []byte) []byte {
 	b = args.Name(b, m.not, m.op)
 	if m.seconds != 0 {
-		b = args.Dec(args.Name(b, false, "seconds"), uint64(m.seconds))
+		b = append(args.Name(b, false, "seconds"), ' ')
+		b = strconv.AppendInt(b, int64(int32(m.seconds)), 10) // as iptables-save prints it
 	}
 	if m.reap {
 		b = args.Name(b, false, "reap")

@@ -65,8 +65,9 @@ func (m *rpfilterMatch) passes(t *hook.Traversal) bool {
 		if k.Src[0] == 0xff {
 			k.Src = packet.Addr{}
 		}
-		if !m.loose {
-			k.Out = t.In
+		// A route by the interface is preferred to an equal one, no more.
+		if !m.loose || k.Dst[0] == 0xfe && k.Dst[1]&0xc0 == 0x80 {
+			k.In = t.In
 		}
 	}
 	r := t.Env.Routes.Lookup(&k)

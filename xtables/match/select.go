@@ -80,8 +80,13 @@ func (m *stateMatch) Select(s *xtables.Selection) xtables.Extent {
 
 // spans is the ports of a range; the ones around it if it is inverted.
 func spans(r args.PortRange) (list []xtables.PortSpan) {
-	if !r.Not {
+	switch {
+	case !r.Not && r.Lo > r.Hi:
+		return nil
+	case !r.Not:
 		return []xtables.PortSpan{{Lo: r.Lo, Hi: r.Hi}}
+	case r.Lo > r.Hi:
+		return []xtables.PortSpan{{Lo: 0, Hi: 65535}}
 	}
 	if r.Lo > 0 {
 		list = append(list, xtables.PortSpan{Lo: 0, Hi: r.Lo - 1})

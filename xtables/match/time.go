@@ -135,8 +135,11 @@ func readClock(g *xtables.Given) (sec int, err error) {
 
 func (m *timeMatch) readMonthdays(g *xtables.Given) error {
 	m.monthdays = 0
-	for _, w := range strings.Split(args.Text(g), ",") {
-		n, ok := args.Number(w, 1, 31)
+	for w := range strings.SplitSeq(args.Text(g), ",") {
+		if w == "" {
+			continue
+		}
+		n, ok := args.Number(w, 0, 31) // 0 is no day
 		if !ok {
 			return args.Errorf(g, "--monthdays: no day %q", w)
 		}
@@ -153,7 +156,10 @@ func (m *timeMatch) readMonthdays(g *xtables.Given) error {
 func (m *timeMatch) readWeekdays(g *xtables.Given) error {
 	m.weekdays = 0
 words:
-	for _, w := range strings.Split(args.Text(g), ",") {
+	for w := range strings.SplitSeq(args.Text(g), ",") {
+		if w == "" {
+			continue
+		}
 		if len(w) == 1 && w[0] >= '1' && w[0] <= '9' {
 			if w[0] <= '7' {
 				m.weekdays |= 1 << (w[0] - '0')

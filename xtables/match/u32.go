@@ -36,8 +36,9 @@ type u32Match struct {
 	not   bool
 }
 
-// u32Max is how many tests, steps and values the kernel's structure holds.
-const u32Max = 11
+// u32Max is how many tests, steps and values iptables takes; the kernel's
+// structure has room for one more.
+const u32Max = 10
 
 func parseU32(_ *xtables.Context, given []xtables.Given) (xtables.Match, error) {
 	if err := args.Need(given, "u32"); err != nil {
@@ -92,6 +93,10 @@ func (r *u32Reader) test() (t u32Test, ok bool) {
 		}
 		if t.steps = append(t.steps, u32Step{op, n}); len(t.steps) > u32Max {
 			r.bad = "too many operators"
+			return t, false
+		}
+		if (op == '<' || op == '>') && n > 31 {
+			r.bad = "a shift by more than 31 bits"
 			return t, false
 		}
 		switch {

@@ -28,15 +28,23 @@ func parseUDP(_ *xtables.Context, given []xtables.Given) (_ xtables.Match, err e
 	m := &udpMatch{src: args.AnyPort(), dst: args.AnyPort()}
 	for i := range given {
 		if given[i].Name == "sport" {
-			m.src, err = args.OrderedPorts(&given[i], "")
+			m.src, err = readPorts(&given[i])
 		} else {
-			m.dst, err = args.OrderedPorts(&given[i], "")
+			m.dst, err = readPorts(&given[i])
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// readPorts is ports as udp and dccp take them: a range that runs backwards has
+// none.
+func readPorts(g *xtables.Given) (r args.PortRange, err error) {
+	r.Lo, r.Hi, err = args.Ports(g)
+	r.Not = g.Invert
+	return r, err
 }
 
 func (m *udpMatch) Match(t *hook.Traversal) bool {
