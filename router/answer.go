@@ -287,13 +287,7 @@ func (r *Router) Inject(t *hook.Traversal, p *packet.Packet, via packet.Addr) {
 	n.pkt = *p
 	n.pkt.Data = r.alloc(len(p.Data))
 	copy(n.pkt.Data, p.Data)
-	if p.Family == packet.IPv4 {
-		n.pkt.SetFrag4(binary.BigEndian.Uint16(p.Data[6:]) | 0x4000)
-	}
-	if t.Point == hook.Prerouting || t.Point == hook.Input {
-		n.pkt.SetTTL(p.TTL() - 1)
-	}
 	n.own.CT = conntrack.Ref{Info: conntrack.InfoUntracked}
-	n.own.Mark, n.own.Route = t.Mark, res
+	n.own.Mark, n.own.Route, n.own.NFTrace = t.Mark, res, t.NFTrace
 	r.emit(t, n)
 }

@@ -127,6 +127,9 @@ func (w *Writer) Packet(p *render.Packet) {
 	}
 	flush()
 	for _, l := range p.Logs {
+		if strings.HasPrefix(l, "TRACE: ") {
+			continue // the walk says it
+		}
 		fmt.Fprintf(b, "    log %s\n", strings.TrimRight(l, " \n"))
 	}
 	for _, o := range p.Out {

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"weir/xtables"
+	"weir/xtables/std"
 )
 
 // TestScenarios runs every scenario file of the project.
@@ -79,6 +82,69 @@ func TestExtensions(t *testing.T) {
 				t.Errorf("%s:%d: not as wanted; \"make record\" asks Linux again\n%s", s.Name, s.WantLine, diff(s.Want, got))
 			}
 		})
+	}
+}
+
+// refusedOptions are options with which weir refuses every rule.
+func refusedOptions() map[string]string {
+	return map[string]string{
+		"-m bpf --object-pinned": "there is no file system of programs",
+		"-j CT --timeout":        "there are no timeout policies",
+		"-j TEE --oif":           "a copy goes by its route only",
+	}
+}
+
+// TestEveryOptionHasAScenario finds each option of each extension, and where it
+// takes one its "!", in a rule of the extension's sheet that Linux loads.
+func TestEveryOptionHasAScenario(t *testing.T) {
+	refused := refusedOptions()
+	check := func(kind, flag, name, refuse string, opts []xtables.Option) {
+		if refuse != "" {
+			return
+		}
+		file := kind + "-" + name + ".txt"
+		src, err := os.ReadFile("../testdata/extensions/" + file)
+		if err != nil {
+			t.Errorf("%s %s has no sheet: %v", flag, name, err)
+			return
+		}
+		s, errs := ParseSheet(file, src)
+		for _, e := range errs {
+			t.Error(e)
+		}
+		text := ""
+		s.Rules(func(rule string, no bool) {
+			if _, after, ok := strings.Cut(" "+rule+" ", " "+flag+" "+name+" "); ok && !no {
+				text += after
+			}
+		})
+		if len(opts) == 0 && s.Want == "" {
+			t.Errorf("%s: no rule", file)
+		}
+		for _, o := range opts {
+			if refused[flag+" "+name+" --"+o.Name] != "" {
+				delete(refused, flag+" "+name+" --"+o.Name)
+				continue
+			}
+			// An option that is known by "!" alone, as --update-counters.
+			plain, not := strings.Contains(strings.ReplaceAll(text, "! --"+o.Name+" ", ""), " --"+o.Name+" ") ||
+				strings.HasPrefix(text, "--"+o.Name+" "), strings.Contains(text, "! --"+o.Name+" ")
+			if !plain && !(not && strings.HasPrefix(o.Name, "update-")) {
+				t.Errorf("%s: no rule with --%s", file, o.Name)
+			}
+			if !o.NoInvert && !not {
+				t.Errorf("%s: no rule with ! --%s", file, o.Name)
+			}
+		}
+	}
+	for _, m := range std.Matches() {
+		check("match", "-m", m.Name, m.Refuse, m.Options)
+	}
+	for _, g := range std.Targets() {
+		check("target", "-j", g.Name, g.Refuse, g.Options)
+	}
+	for o := range refused {
+		t.Errorf("%s: there is no such option", o)
 	}
 }
 

@@ -106,7 +106,7 @@ func fate(it *replay.Item, drop string, res *kernel.Result, w *engine.Result, gr
 		return "held"
 	case drop == "" && reached(res.Trace, "INPUT"):
 		return "local"
-	case it.In != machine.Local && passed(res.Trace) && len(res.Out) > 0 && grew("Ip.FragFails")+grew("Ip6FragFails") == 0:
+	case it.In != machine.Local && passed(res.Trace) && len(res.Out) > answers(res.Trace) && grew("Ip.FragFails")+grew("Ip6FragFails") == 0:
 		return "forward"
 	}
 	return "drop"
@@ -115,6 +115,16 @@ func fate(it *replay.Item, drop string, res *kernel.Result, w *engine.Result, gr
 // reached says whether a packet came to a hook.
 func reached(lines []string, hook string) bool {
 	return slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "mangle:"+hook+":") })
+}
+
+// answers counts the packets that the machine sent of its own.
+func answers(lines []string) (n int) {
+	for _, l := range lines {
+		if strings.HasPrefix(l, "raw:OUTPUT:policy:") {
+			n++
+		}
+	}
+	return n
 }
 
 // passed says whether a packet went from FORWARD to POSTROUTING.

@@ -74,6 +74,21 @@ func parseHMark(c *xtables.Context, given []xtables.Given) (xtables.Target, erro
 	return m, nil
 }
 
+// maskPart is the part that an option has a mask for.
+func maskPart(name string) hmarkPart {
+	switch name {
+	case "hmark-src-prefix":
+		return hmarkSrc
+	case "hmark-dst-prefix":
+		return hmarkDst
+	case "hmark-sport-mask":
+		return hmarkSportMask
+	case "hmark-dport-mask":
+		return hmarkDportMask
+	}
+	return hmarkSPIMask
+}
+
 func (m *hmarkTarget) read(g *xtables.Given) (err error) {
 	num := func(lo, hi uint64) uint32 {
 		var n uint64
@@ -90,6 +105,12 @@ func (m *hmarkTarget) read(g *xtables.Given) (err error) {
 	switch g.Name {
 	case "hmark-tuple":
 		return m.tuple(g)
+	case "hmark-src-prefix", "hmark-dst-prefix", "hmark-sport-mask", "hmark-dport-mask", "hmark-spi-mask":
+		if bit := maskPart(g.Name); m.given&bit != 0 {
+			return args.Errorf(g, "--%s: --hmark-tuple named this part before", g.Name)
+		}
+	}
+	switch g.Name {
 	case "hmark-src-prefix":
 		m.srcN = prefix()
 		m.given |= hmarkSrc
