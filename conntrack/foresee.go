@@ -24,7 +24,7 @@ type Sight [3]unsafe.Pointer
 // worth it. Only the owner of the table may call them.
 func (l *Lane) Foresee(q *Probe, s *Sight) bool {
 	tb := l.tb
-	if tb.used < foreseeFrom || l.shared {
+	if l.shared || tb.used < foreseeFrom { // with workers nobody may read used
 		return false
 	}
 	*s = Sight{}

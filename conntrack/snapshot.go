@@ -46,6 +46,7 @@ type Snapshot struct {
 	counts  [4]uint32
 	expects bool // the connections are written
 	done    bool
+	record  saved
 }
 
 // BeginSnapshot begins a snapshot at time now.
@@ -79,9 +80,9 @@ func (s *Snapshot) Step(b []byte, slots int) ([]byte, bool) {
 		}
 		before := len(tb.held)
 		tb.hold(k)
-		r := tb.record(k)
+		tb.record(k, &s.record)
 		c.kind(recordConn)
-		c.conn(r)
+		c.conn(&s.record)
 		s.counts[recordConn]++
 		tb.letGo(before)
 	}
@@ -141,8 +142,8 @@ type saved struct {
 }
 
 // record is what a snapshot says of a connection.
-func (tb *Table) record(k *Conn) *saved {
-	r := &saved{labels: tb.Labels(k), start: tb.Started(k)}
+func (tb *Table) record(k *Conn, r *saved) {
+	r.master, r.policy, r.ext, r.labels, r.start = 0, "", false, tb.Labels(k), tb.Started(k)
 	k.copyTo(&r.c)
 	if k.policy != 0 {
 		r.policy = tb.policies[k.policy-1].Name
@@ -156,7 +157,6 @@ func (tb *Table) record(k *Conn) *saved {
 	if e := tb.extOf(k); e != nil {
 		r.ext, r.attached, r.helper, r.expMask, r.data, r.seq = true, e.attached, tb.HelperName(e.id), e.expMask, e.data, e.seq
 	}
-	return r
 }
 
 // savedExpect is an expectation as a snapshot has it.

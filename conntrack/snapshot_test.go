@@ -93,7 +93,9 @@ func image(tb *Table) map[string]int {
 	}
 	for slot := uint32(1); slot < tb.used; slot++ {
 		if k := tb.conn(slot); k.flags&live != 0 {
-			add(func(c *coder) { c.conn(tb.record(k)) })
+			r := &saved{}
+			tb.record(k, r)
+			add(func(c *coder) { c.conn(r) })
 		}
 	}
 	tb.EachExpect(func(e *Expect) bool {
