@@ -604,3 +604,35 @@ func TestCountersGoOnWhileRulesChange(t *testing.T) {
 		t.Errorf("%d packets were sent during %d changes:\n%s", n, 40, a.Stdout)
 	}
 }
+
+// TestAFloodOfReadersHoldsNobodyUp opens many connections that ask for a stream
+// and never read, while packets pass.
+func TestAFloodOfReadersHoldsNobodyUp(t *testing.T) {
+	r := newRig(t, Options{Connections: 40, Streams: 8, Patience: 50 * time.Millisecond})
+	const readers = 500
+	var open []net.Conn
+	for range readers {
+		c, err := net.Dial("unix", r.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+		io.WriteString(c, "GET /v1/conntrack/events HTTP/1.1\r\nHost: weir\r\n\r\n")
+	}
+	await(t, "refusals", func() bool { return r.s.refused.Load() >= readers-40 })
+	await(t, "streams", func() bool { return r.s.streams.Load() == 8 })
+	for i := range 30000 {
+		if res := r.send("lan0 udp 192.0.2.11:" + itoa(1024+i) + " > 198.51.100.1:53 len=30"); res.Verdict != engine.Forwarded {
+			t.Fatalf("packet %d: %v", i, res.Verdict)
+		}
+	}
+	await(t, "the end of the slow readers", func() bool { return r.s.dropped.Load() == 8 && r.s.streams.Load() == 0 })
+	for _, c := range open {
+		c.Close()
+	}
+	var s Status
+	await(t, "an answer", func() bool { return r.c.Get(context.Background(), "/v1/status", nil, &s) == nil })
+	if s.Dropped != 8 || s.Refused < readers-40 || s.Connections != 30000 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -288,6 +289,23 @@ func TestInABrowser(t *testing.T) {
 	dir := os.Getenv("WEIR_SHOTS")
 	if dir == "" {
 		dir = t.TempDir()
+	}
+	// The script fetches the first page again while it is looked at.
+	var asked atomic.Int32
+	counting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/" {
+			asked.Add(1)
+		}
+		p.Handler().ServeHTTP(w, q)
+	}))
+	defer counting.Close()
+	out, err := exec.Command(bin, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(),
+		"--virtual-time-budget=9000", "--dump-dom", counting.URL+"/").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := asked.Load(); n < 3 || strings.Contains(string(out), `class="gone"`) {
+		t.Errorf("the page was fetched %d times in nine seconds:\n%s", n, out)
 	}
 	pages := map[string]string{"overview": "/", "connections": "/connections", "rules": "/rules", "ports": "/ports"}
 	for name, path := range pages {
