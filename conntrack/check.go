@@ -50,7 +50,7 @@ func (tb *Table) Check() error {
 		return fmt.Errorf("%d slots in use, count %d", liveSlots, tb.count)
 	}
 	free := 0
-	for slot := tb.free; slot != 0; slot = tb.conn(slot).srcNext {
+	for slot := tb.free; slot != 0; slot = tb.conn(slot).ext {
 		if tb.conn(slot).flags&live != 0 {
 			return fmt.Errorf("slot %d is free and in use", slot)
 		}
@@ -116,10 +116,10 @@ func (tb *Table) checkSources(linked int) error {
 					return fmt.Errorf("source bucket %d has a hole", i)
 				}
 				heads++
-				for prev := uint32(0); slot != 0; slot = tb.conn(slot).srcNext {
+				for prev := uint32(0); slot != 0; slot = tb.remoteAt(slot).srcNext {
 					c := tb.conn(slot)
 					h := tb.sourceHash(&c.Tuple[Original], c.bothZone())
-					if c.srcPrev != prev || c.flags&inSources == 0 || uint16(h>>firstBits) != b.tag[k] || s.home(h) != s.at(i) {
+					if tb.remote(c).srcPrev != prev || c.flags&inSources == 0 || uint16(h>>firstBits) != b.tag[k] || s.home(h) != s.at(i) {
 						return fmt.Errorf("source chain in bucket %d is broken at slot %d", i, slot)
 					}
 					prev = slot

@@ -84,7 +84,7 @@ func (tb *Table) enter(ref *Ref, p *packet.Packet, now int64) Outcome {
 	if c.ext != 0 && tb.Helper(c) != 0 {
 		c.note(EventBitHelper)
 	}
-	if c.master != 0 {
+	if c.flags&child != 0 {
 		c.note(EventBitRelated)
 	} else {
 		c.note(EventBitNew)

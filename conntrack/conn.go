@@ -3,7 +3,7 @@ package conntrack
 import "encoding/binary"
 
 // ID names a connection for as long as its slot is not reused: the index of
-// the slot in the low 32 bits, its generation in the high ones. 0 is none.
+// the slot in the low 32 bits, the low half of Seq in the high ones. 0 is none.
 type ID uint64
 
 // Conn is one connection. It holds no Go pointer, so that a slab of millions
@@ -14,7 +14,7 @@ type ID uint64
 // the Table only, except where a method says otherwise.
 //
 // What every packet of an established connection needs stands in front, so
-// that it costs two cache lines, three with the state of TCP.
+// that it costs two cache lines, the third for the state of TCP.
 type Conn struct {
 	// lock is who may touch the record while workers run; see lock.go. It
 	// stays first: a slot is cleared from behind it on.
@@ -45,22 +45,25 @@ type Conn struct {
 	policy    uint8 // timeout policy, index+1 in Table.policies; 0 is none
 
 	proto protoState
+	index uint32 // own slot
 
 	// Seq counts connections as they were created, from 1: the order of
-	// listings and the id that conntrack -o id prints.
+	// listings and the id that conntrack -o id prints. Its low half is the
+	// generation of the slot.
 	Seq uint64
+}
 
-	index, gen uint32 // own slot, own generation
-
+// remote is what hardly a packet of an established connection asks for. It lies
+// apart, so that a record is three cache lines.
+type remote struct {
 	// srcNext and srcPrev chain connections of one source in the by-source
-	// index, or free slots; 0 is none.
+	// index; 0 is none.
 	srcNext, srcPrev uint32
-
-	master ID
-
-	// MasqIf is the index of the interface by which a masqueraded
-	// connection left first, 0 if it is not masqueraded.
-	MasqIf uint32
+	// masqIf is the index of the interface by which a masqueraded connection
+	// left first, 0 if it is not masqueraded.
+	masqIf uint32
+	// The halves of the master's ID.
+	masterSlot, masterGen uint32
 }
 
 // connFlags are properties that Linux keeps elsewhere than in the status.
@@ -73,20 +76,17 @@ const (
 	inSources                       // is in the by-source index
 	symmetric                       // both tuples are equal: sent to itself, port and all
 	labelled                        // has had a label
+	child                           // has a master
 )
 
 // ID is the connection's name; valid until it is freed.
-func (c *Conn) ID() ID { return ID(c.gen)<<32 | ID(c.index) }
+func (c *Conn) ID() ID { return ID(c.Seq<<32) | ID(c.index) }
 
 // Has reports whether all of the bits are set.
 func (c *Conn) Has(s Status) bool { return c.Status&s == s }
 
 // Proto is the protocol of the connection.
 func (c *Conn) Proto() uint8 { return c.Tuple[Original].Proto }
-
-// Master is the connection that expected this one; 0 is none. It may be gone:
-// ask Table.ByID.
-func (c *Conn) Master() ID { return c.master }
 
 // Expires is the time left in ns, 0 if it is over. Of an unconfirmed
 // connection it is the whole timeout.

@@ -10,8 +10,8 @@ func (tb *Table) Kill(c *Conn, now int64) bool {
 		return false
 	}
 	c.Status |= Dying
-	if c.master != 0 && c.Proto() == packet.GRE {
-		tb.ForgetGREKeys(c.master)
+	if c.flags&child != 0 && c.Proto() == packet.GRE {
+		tb.ForgetGREKeys(tb.Master(c))
 	}
 	tb.dead = append(tb.dead, c.index)
 	if h := tb.extOf(c); h != nil && h.children > 0 {

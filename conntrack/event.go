@@ -139,7 +139,7 @@ func (tb *Table) send(c *Conn, kind EventKind, m EventMask, now, stop int64) {
 	if c.ext != 0 {
 		e.Helper = tb.HelperName(tb.Helper(c))
 	}
-	if m := tb.ByID(c.master); m != nil {
+	if m := tb.ByID(tb.Master(c)); m != nil {
 		e.Master = m.Tuple[Original]
 	}
 	if e.Start == 0 {

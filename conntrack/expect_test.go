@@ -90,8 +90,8 @@ func TestExpectationIsMetOnce(t *testing.T) {
 		t.Error("met from another address")
 	}
 	c := x.packet(2, 1, 7, 1000, nil)
-	if !c.Has(Expected) || c.Master() != m.ID() || c.Mark != 0x42 {
-		t.Errorf("status %x master %x mark %x", c.Status, c.Master(), c.Mark)
+	if !c.Has(Expected) || x.tb.Master(c) != m.ID() || c.Mark != 0x42 {
+		t.Errorf("status %x master %x mark %x", c.Status, x.tb.Master(c), c.Mark)
 	}
 	if e := x.tb.Met(); e == nil || e.Tuple.DstL4 != 1000 || x.tb.Met() != nil {
 		t.Error("the expectation that was met is told once")

@@ -187,11 +187,9 @@ func (l *Lane) WarmConn(q *Probe) {
 		return
 	}
 	p := unsafe.Pointer(c)
-	l.seen += uint64(atomic.LoadUint32((*uint32)(p))) +
-		uint64(atomic.LoadUint32((*uint32)(unsafe.Add(p, 64)))) +
-		uint64(atomic.LoadUint32((*uint32)(unsafe.Add(p, 120))))
+	l.seen += uint64(atomic.LoadUint32((*uint32)(p))) + uint64(atomic.LoadUint32((*uint32)(unsafe.Add(p, 64))))
 	if q.Proto == packet.TCP {
-		l.seen += uint64(atomic.LoadUint32((*uint32)(unsafe.Add(p, 180))))
+		l.seen += uint64(atomic.LoadUint32((*uint32)(unsafe.Add(p, 128))))
 	}
 }
 

@@ -113,14 +113,14 @@ func (tb *Table) destroyHelp(c *Conn, now int64) {
 // adopt makes c the child of an expectation's master.
 func (tb *Table) adopt(c, master *Conn) {
 	c.Status |= Expected
-	c.master = master.ID()
+	tb.setMaster(c, master.ID())
 	c.Mark = master.Mark
 	tb.extend(master).children++
 }
 
 // orphan lets go of a child's master, and frees it if it waited for that.
 func (tb *Table) orphan(c *Conn) {
-	for id := c.master; id != 0; {
+	for id := tb.Master(c); id != 0; {
 		m := tb.ByID(id)
 		if m == nil {
 			return
@@ -130,7 +130,7 @@ func (tb *Table) orphan(c *Conn) {
 		if h.children != 0 || !h.waits {
 			return
 		}
-		id = m.master
+		id = tb.Master(m)
 		tb.count--
 		tb.unlinkSource(m)
 		tb.release(m)

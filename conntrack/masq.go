@@ -12,7 +12,7 @@ func (tb *Table) KillCounting(ref Ref, p *packet.Packet, now int64) {
 // interface with the index.
 func (tb *Table) Masqueraded(index uint32, now int64) (list []*Conn) {
 	tb.each(now, func(c *Conn) bool {
-		if c.MasqIf == index {
+		if tb.MasqIf(c) == index {
 			list = append(list, c)
 		}
 		return true

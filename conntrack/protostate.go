@@ -8,14 +8,16 @@ import (
 
 // protoState is what a tracker keeps of one connection. Each protocol has its
 // own layout over the same words; see the types below and in tracker_tcp.go.
-type protoState [8]uint64
+type protoState [15]uint32
 
 // The layouts fit; a longer one does not compile.
 var (
 	_ [unsafe.Sizeof(protoState{}) - unsafe.Sizeof(TCPState{})]byte
 	_ [unsafe.Sizeof(protoState{}) - unsafe.Sizeof(SCTPState{})]byte
 	_ [unsafe.Sizeof(protoState{}) - unsafe.Sizeof(GREState{})]byte
-	_ [224 - unsafe.Sizeof(Conn{})]byte
+	_ [192 - unsafe.Sizeof(Conn{})]byte
+	_ [unsafe.Sizeof(Conn{}) - 192]byte
+	_ [-(unsafe.Offsetof(Conn{}.proto) % 8)]byte // it holds int64
 )
 
 // TCP is the TCP tracker's state; nil for other protocols.

@@ -10,11 +10,12 @@ const chunkConns = 1024
 type slab struct {
 	regions  *regions
 	conns    []*[chunkConns]Conn
+	remotes  []*[chunkConns]remote
 	counters []*[chunkConns][2]Counter
 	starts   []*[chunkConns]int64
 	labels   []*[chunkConns][NumLabels / 64]uint64
 	used     uint32 // slots handed out so far, slot 0 included
-	free     uint32 // chain of free slots through srcNext
+	free     uint32 // chain of free slots through ext
 }
 
 // conn is the connection of a slot that was handed out.
@@ -26,30 +27,61 @@ func (s *slab) conn(slot uint32) *Conn {
 func (s *slab) take() *Conn {
 	if s.free != 0 {
 		c := s.conn(s.free)
-		s.free = c.srcNext
-		s.clear(c)
+		s.free = c.ext
+		c.ext = 0 // the rest was cleared when it was given
 		return c
 	}
-	if s.used == 0 {
-		s.used = 1
+	if s.used%chunkConns == 0 {
 		s.conns = append(s.conns, alloc[[chunkConns]Conn](s.regions))
-	} else if s.used%chunkConns == 0 {
-		s.conns = append(s.conns, alloc[[chunkConns]Conn](s.regions))
+		s.remotes = append(s.remotes, alloc[[chunkConns]remote](s.regions))
+		s.used = max(s.used, 1)
 	}
 	slot := s.used
 	s.used++
 	c := s.conn(slot)
-	c.index, c.gen = slot, 1
+	c.index = slot
 	return c
 }
+
+// remote is what lies apart from a record.
+func (s *slab) remote(c *Conn) *remote { return s.remoteAt(c.index) }
+
+func (s *slab) remoteAt(slot uint32) *remote {
+	return &s.remotes[slot/chunkConns][slot%chunkConns]
+}
+
+// Master is the connection that expected c; 0 is none. It may be gone: ask
+// Table.ByID.
+func (s *slab) Master(c *Conn) ID {
+	if c.flags&child == 0 {
+		return 0
+	}
+	r := s.remote(c)
+	return ID(r.masterGen)<<32 | ID(r.masterSlot)
+}
+
+// setMaster makes c the child of a connection.
+func (s *slab) setMaster(c *Conn, id ID) {
+	c.flags |= child
+	r := s.remote(c)
+	r.masterSlot, r.masterGen = uint32(id), uint32(id>>32)
+}
+
+// MasqIf is the index of the interface by which a masqueraded connection left
+// first, 0 if it is not masqueraded.
+func (s *slab) MasqIf(c *Conn) uint32 { return s.remote(c).masqIf }
+
+// SetMasqIf is for who masquerades a new connection.
+func (s *slab) SetMasqIf(c *Conn, index uint32) { s.remote(c).masqIf = index }
 
 // clear empties a slot, all but its name and its lock: a worker may try the
 // latter even now.
 func (s *slab) clear(c *Conn) {
-	index, gen := c.index, c.gen
+	index := c.index
 	const behind = unsafe.Offsetof(c.Status)
 	*(*[unsafe.Sizeof(*c) - behind]byte)(unsafe.Add(unsafe.Pointer(c), behind)) = [unsafe.Sizeof(*c) - behind]byte{}
-	c.index, c.gen = index, gen
+	c.index = index
+	*s.remote(c) = remote{}
 }
 
 // copyTo copies a record without its lock.
@@ -59,15 +91,11 @@ func (c *Conn) copyTo(to *Conn) {
 	*(*rest)(unsafe.Add(unsafe.Pointer(to), behind)) = *(*rest)(unsafe.Add(unsafe.Pointer(c), behind))
 }
 
-// give takes a slot back. Its generation moves on, so that old names of the
-// connection find nothing; generation 0 is skipped because ID 0 means none.
+// give takes a slot back. The next connection there has another Seq, so that
+// old names find nothing.
 func (s *slab) give(c *Conn) {
-	gen := c.gen + 1
-	if gen == 0 {
-		gen = 1
-	}
 	s.clear(c)
-	c.gen, c.srcNext = gen, s.free
+	c.ext = s.free
 	s.free = c.index
 }
 

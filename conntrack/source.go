@@ -105,12 +105,13 @@ func (tb *Table) LinkSource(c *Conn) {
 		s.buckets, s.mask = chunkSources, chunkSources-1
 	}
 	c.flags |= inSources
-	c.srcPrev, c.srcNext = 0, 0
+	me := tb.remote(c)
+	me.srcPrev, me.srcNext = 0, 0
 	h := tb.sourceHash(&c.Tuple[Original], c.bothZone())
 	b, i := s.find(h)
 	if i >= 0 {
-		c.srcNext, b.slot[i] = b.slot[i], c.index
-		tb.conn(c.srcNext).srcPrev = c.index
+		me.srcNext, b.slot[i] = b.slot[i], c.index
+		tb.remoteAt(me.srcNext).srcPrev = c.index
 		return
 	}
 	s.put(b, uint16(h>>firstBits), c.index)
@@ -225,17 +226,18 @@ func (tb *Table) unlinkSource(c *Conn) {
 		return
 	}
 	c.flags &^= inSources
-	if c.srcNext != 0 {
-		tb.conn(c.srcNext).srcPrev = c.srcPrev
+	me := tb.remote(c)
+	if me.srcNext != 0 {
+		tb.remoteAt(me.srcNext).srcPrev = me.srcPrev
 	}
-	if c.srcPrev != 0 {
-		tb.conn(c.srcPrev).srcNext = c.srcNext
-	} else if h := tb.sourceHash(&c.Tuple[Original], c.bothZone()); c.srcNext == 0 {
+	if me.srcPrev != 0 {
+		tb.remoteAt(me.srcPrev).srcNext = me.srcNext
+	} else if h := tb.sourceHash(&c.Tuple[Original], c.bothZone()); me.srcNext == 0 {
 		tb.sources.remove(h)
 	} else if b, i := tb.sources.find(h); i >= 0 {
-		b.slot[i] = c.srcNext
+		b.slot[i] = me.srcNext
 	}
-	c.srcNext, c.srcPrev = 0, 0
+	me.srcNext, me.srcPrev = 0, 0
 }
 
 // HasSource reports whether EachSource may have something for a tuple and zone.
@@ -260,7 +262,7 @@ func (tb *Table) EachSource(t *Tuple, zone uint16, f func(*Conn) bool) {
 	}
 	for slot := b.slot[i]; slot != 0; {
 		c := tb.conn(slot)
-		slot = c.srcNext
+		slot = tb.remoteAt(slot).srcNext
 		o := &c.Tuple[Original]
 		if o.Src == t.Src && o.SrcL4 == t.SrcL4 && o.Proto == t.Proto && o.L3 == t.L3 && c.bothZone() == zone {
 			if !f(c) {

@@ -198,7 +198,7 @@ func (tb *Table) ByID(id ID) *Conn {
 		return nil
 	}
 	c := tb.conn(slot)
-	if c.gen != uint32(id>>32) || c.flags&live == 0 {
+	if uint32(c.Seq) != uint32(id>>32) || c.flags&live == 0 {
 		return nil
 	}
 	tb.hold(c)

@@ -75,7 +75,7 @@ func TestTracesTellOfHelpers(t *testing.T) {
 	if got, want := helperSteps(r), "met what the ftp helper of #1 expects: tcp from 198.51.100.7 to 203.0.113.2:1799"; got != want {
 		t.Errorf("data connection:\n %s\nwant\n %s", got, want)
 	}
-	if r.Verdict != Forwarded || r.CT.Conn.Master() == 0 || r.Out[0].Dev != lan {
+	if r.Verdict != Forwarded || m.Conntrack().Master(r.CT.Conn) == 0 || r.Out[0].Dev != lan {
 		t.Errorf("the data connection: %s", r.Verdict)
 	}
 	r = send(true, segment(40000, 21, 128, 901, ack, "POR"))
@@ -101,13 +101,13 @@ func TestMasterWaitsForItsChildren(t *testing.T) {
 	child := in(segment(20, 1799, 5000, 0, syn, "")).CT.Conn
 	out(segment(40000, 21, 128, 901, ack, "PORT 192,0,2,10,7,8\r\n"))
 	tb := m.Conntrack()
-	master := tb.ByID(child.Master())
+	master := tb.ByID(tb.Master(child))
 	if master == nil || tb.Expects() != 1 || tb.Len() != 2 || tb.Children(master) != 1 {
 		t.Fatalf("%d expected, %d connections", tb.Expects(), tb.Len())
 	}
 	tb.Kill(master, now)
 	tb.Reap()
-	if tb.Expects() != 0 || tb.Len() != 2 || tb.ByID(child.Master()) != master {
+	if tb.Expects() != 0 || tb.Len() != 2 || tb.ByID(tb.Master(child)) != master {
 		t.Errorf("after the master's end: %d expected, %d connections", tb.Expects(), tb.Len())
 	}
 	tb.Kill(child, now)

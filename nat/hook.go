@@ -62,8 +62,11 @@ func isICMP(p *packet.Packet) bool {
 // wayOutChanged reports a masqueraded connection whose packets leave by
 // another interface than the first. Linux: nf_nat_oif_changed.
 func wayOutChanged(t *hook.Traversal, c *conntrack.Conn) bool {
-	return c.MasqIf != 0 && t.Point == hook.Postrouting && t.CT.Info.Dir() == conntrack.Original &&
-		t.Out != nil && c.MasqIf != uint32(t.Out.Index)
+	if t.Point != hook.Postrouting || t.CT.Info.Dir() != conntrack.Original || t.Out == nil {
+		return false
+	}
+	first := t.Env.CT.MasqIf(c)
+	return first != 0 && first != uint32(t.Out.Index)
 }
 
 // evict ends a connection whose mapping no longer fits; its next packet makes

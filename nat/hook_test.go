@@ -211,8 +211,8 @@ func TestTheWayOutOfMasqueradeChanges(t *testing.T) {
 		r := newRig(c.addr)
 		r.rule(hook.Postrouting, func() bool { return Masquerade(&r.t, &Range{}) })
 		first := func() []byte { return segment(wire.ProtoUDP, c.src, c.dst, 5000, 53, nil) }
-		if v := r.forward(first(), r.lan, r.wan); v != hook.Accept || r.p.Src() != address(c.own) || r.t.CT.Conn.MasqIf != 3 {
-			t.Fatalf("%v, from %v, interface %d", v, r.p.Src(), r.t.CT.Conn.MasqIf)
+		if v := r.forward(first(), r.lan, r.wan); v != hook.Accept || r.p.Src() != address(c.own) || r.env.CT.MasqIf(r.t.CT.Conn) != 3 {
+			t.Fatalf("%v, from %v, interface %d", v, r.p.Src(), r.env.CT.MasqIf(r.t.CT.Conn))
 		}
 		if v := r.forward(segment(wire.ProtoUDP, c.dst, c.own, 53, 5000, nil), r.wan, r.lan); v != hook.Accept || r.p.Dst() != address(c.src) {
 			t.Fatalf("the answer: %v, to %v: only the original direction minds the interface", v, r.p.Dst())
@@ -224,8 +224,8 @@ func TestTheWayOutOfMasqueradeChanges(t *testing.T) {
 		if n := r.env.CT.Len(); n != 0 {
 			t.Fatalf("%d connections left", n)
 		}
-		if v := r.forward(first(), r.lan, dmz); v != hook.Accept || r.t.CT.Conn.MasqIf != 4 {
-			t.Fatalf("the next packet: %v, interface %d", v, r.t.CT.Conn.MasqIf)
+		if v := r.forward(first(), r.lan, dmz); v != hook.Accept || r.env.CT.MasqIf(r.t.CT.Conn) != 4 {
+			t.Fatalf("the next packet: %v, interface %d", v, r.env.CT.MasqIf(r.t.CT.Conn))
 		}
 	}
 }

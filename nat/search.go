@@ -250,7 +250,7 @@ func (s *search) ports(t *conntrack.Tuple) (lo, size uint32, ok bool) {
 	switch t.Proto {
 	case packet.ICMP, packet.ICMPv6:
 	case packet.GRE:
-		if s.c.Master() == 0 {
+		if s.tb.Master(s.c) == 0 {
 			return 0, 0, false
 		}
 		first = 1

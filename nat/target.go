@@ -22,7 +22,7 @@ func Masquerade(t *hook.Traversal, r *Range) bool {
 	if src.IsZero() {
 		return fail(t, "no address to masquerade as")
 	}
-	c.MasqIf = uint32(t.Out.Index)
+	t.Env.CT.SetMasqIf(c, uint32(t.Out.Index))
 	to := r.to(src)
 	return Setup(t, c, &to, Source)
 }

@@ -196,7 +196,7 @@ func outcome(m *engine.Machine, src, dst netip.Addr, port uint16, res engine.Res
 	}
 	f := packet.FamilyOf(src)
 	r := &c.Tuple[conntrack.Reply]
-	masq = c.MasqIf != 0 // a packet of the node itself may keep its address
+	masq = m.Conntrack().MasqIf(c) != 0 // a packet of the node itself may keep its address
 	if r.Src == packet.AddrOf(dst) && r.SrcL4 == port {
 		if res.Verdict == engine.Delivered {
 			return "ACCEPT", masq

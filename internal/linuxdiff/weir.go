@@ -91,7 +91,7 @@ func (s *subject) open(cfg engine.Config) error {
 			entry.Counters = countersOf(&e.Counters)
 		}
 		entry.Helper = e.Helper
-		if e.Conn.Master() != 0 {
+		if e.Master.L3 != 0 {
 			entry.Master = tupleOf(&e.Master)
 			entry.Master.Zone = 0
 		}
@@ -181,7 +181,7 @@ func (s *subject) dump() (list []kernel.Entry) {
 			e.Counters = countersOf(n)
 		}
 		e.Helper = tb.HelperName(tb.Helper(c))
-		if m := tb.ByID(c.Master()); m != nil {
+		if m := tb.ByID(tb.Master(c)); m != nil {
 			e.Master = tupleOf(&m.Tuple[conntrack.Original])
 			e.Master.Zone = 0
 		}

@@ -77,7 +77,7 @@ func parseCluster(_ *xtables.Context, given []xtables.Given) (xtables.Match, err
 
 // node is the number of the node that has the connection, from 0.
 func (m *clusterMatch) node(t *hook.Traversal, c *conntrack.Conn) uint32 {
-	if mc := t.Env.CT.ByID(c.Master()); mc != nil {
+	if mc := t.Env.CT.ByID(t.Env.CT.Master(c)); mc != nil {
 		c = mc
 	}
 	src := &c.Tuple[conntrack.Original].Src

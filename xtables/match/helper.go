@@ -42,10 +42,10 @@ func (m *helperMatch) Match(t *hook.Traversal) bool {
 // masterHelper is the name of that helper, empty if there is none.
 func masterHelper(t *hook.Traversal) string {
 	c := t.CT.Conn
-	if c == nil || c.Has(conntrack.IsTemplate) || c.Master() == 0 {
+	if c == nil || c.Has(conntrack.IsTemplate) || t.Env.CT.Master(c) == 0 {
 		return ""
 	}
-	master := t.Env.CT.ByID(c.Master())
+	master := t.Env.CT.ByID(t.Env.CT.Master(c))
 	if master == nil {
 		return ""
 	}
