@@ -161,7 +161,7 @@ func (c *coder) conn(r *saved) {
 	mask := uint16(k.eventMask)
 	c.u16(&mask)
 	k.eventMask = EventMask(mask)
-	c.u32(&k.MasqIf)
+	c.u32(&r.masqIf)
 	c.u64(&r.master)
 	c.text(&r.policy)
 	if k.flags&counted != 0 {

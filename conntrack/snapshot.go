@@ -128,6 +128,7 @@ func (tb *Table) AppendSnapshot(b []byte, now int64) []byte {
 type saved struct {
 	c        Conn
 	master   uint64 // Seq
+	masqIf   uint32
 	policy   string
 	counters [2]Counter
 	start    int64
@@ -145,13 +146,14 @@ type saved struct {
 func (tb *Table) record(k *Conn, r *saved) {
 	r.master, r.policy, r.ext, r.labels, r.start = 0, "", false, tb.Labels(k), tb.Started(k)
 	k.copyTo(&r.c)
+	r.masqIf = tb.MasqIf(k)
 	if k.policy != 0 {
 		r.policy = tb.policies[k.policy-1].Name
 	}
 	if n := tb.Counters(k); n != nil {
 		r.counters = *n
 	}
-	if m := tb.ByID(k.master); m != nil && m.Status&Dying == 0 {
+	if m := tb.ByID(tb.Master(k)); m != nil && m.Status&Dying == 0 {
 		r.master = m.Seq
 	}
 	if e := tb.extOf(k); e != nil {

@@ -102,8 +102,8 @@ func (tb *Table) enterAll(list []*saved) map[uint64]*Conn {
 		if c == nil {
 			continue
 		}
-		if m := bySeq[r.master]; m != nil && r.master < r.c.Seq && c.master == 0 {
-			c.master = m.ID()
+		if m := bySeq[r.master]; m != nil && r.master < r.c.Seq && tb.Master(c) == 0 {
+			tb.setMaster(c, m.ID())
 			tb.extend(m).children++
 		}
 		if r.c.flags&inSources != 0 {
@@ -129,7 +129,8 @@ func (tb *Table) enterSaved(r *saved) *Conn {
 	c := tb.take()
 	tb.count++
 	c.Tuple, c.deadline, c.Seq, c.Mark = s.Tuple, s.deadline, s.Seq, s.Mark
-	c.eventMask, c.MasqIf, c.proto = s.eventMask, s.MasqIf, s.proto
+	c.eventMask, c.proto = s.eventMask, s.proto
+	tb.SetMasqIf(c, r.masqIf)
 	c.flags = live
 	if o.Zone != p.Zone {
 		tb.apart.Add(1)
