@@ -114,11 +114,12 @@ func (s *Server) tables(p verbs.Program, c Call, f *files, whole bool) {
 	for range tries {
 		var live, frozen *xtables.Ruleset
 		var sets *ipset.Sets
+		var known xtables.Known
 		s.target.Do(func(m *engine.Machine) {
-			live, sets = m.Rules(p.Family), m.Sets()
+			live, sets, known = m.Rules(p.Family), m.Sets(), m.Known()
 			frozen = live.Freeze()
 		})
-		res := s.verb(p, c, f, frozen, sets)
+		res := s.verb(p, c, f, frozen, sets, known)
 		if f.missing() {
 			return
 		}
@@ -141,7 +142,7 @@ func (s *Server) tables(p verbs.Program, c Call, f *files, whole bool) {
 		return
 	}
 	s.target.Do(func(m *engine.Machine) {
-		res := s.verb(p, c, f, m.Rules(p.Family), m.Sets())
+		res := s.verb(p, c, f, m.Rules(p.Family), m.Sets(), m.Known())
 		if res.Changed && (!whole || res.Status == 0) {
 			res.refuse(c, m.SetRules(res.Rules))
 		}
@@ -150,9 +151,9 @@ func (s *Server) tables(p verbs.Program, c Call, f *files, whole bool) {
 }
 
 // verb runs one of iptables' programs on a rule set.
-func (s *Server) verb(p verbs.Program, c Call, f *files, rs *xtables.Ruleset, sets *ipset.Sets) result {
+func (s *Server) verb(p verbs.Program, c Call, f *files, rs *xtables.Ruleset, sets *ipset.Sets, known xtables.Known) result {
 	list := std.List()
-	list.Sets = sets
+	list.Sets, list.Known = sets, known
 	return result{verbs.Run(rs, verbs.Call{
 		Program: p, Args: c.Args, Now: time.Unix(0, s.target.Now()), List: list,
 		Stdin: f.stdin, Open: f.Read, Write: f.Write,

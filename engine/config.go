@@ -9,6 +9,7 @@ import (
 	"weir/iface"
 	"weir/ipset"
 	ipsettext "weir/ipset/text"
+	"weir/nfacct"
 	"weir/packet"
 	"weir/route"
 	"weir/router"
@@ -34,6 +35,12 @@ type Config struct {
 	// are there from the beginning. Labels is a connlabel.conf, the names of
 	// labels in it.
 	Connections, Labels Text
+	// Accounts is a text as "nfacct list" writes it: the accounting objects
+	// that rules may name.
+	Accounts Text
+	// Users and Groups are the numbers of names for -m owner; nil is those
+	// that are the same on every Debian.
+	Users, Groups map[string]uint32
 	// Sysctl holds settings by dotted names; see docs/support.md for those
 	// that are known.
 	Sysctl map[string]string
@@ -109,6 +116,12 @@ func New(c Config) (*Machine, []error) {
 	if line, col, msg := ipsettext.Load(m.shared.Sets, c.Sets.Text, c.Start); line > 0 {
 		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Sets.Name, Line: line, Col: col}, Msg: msg})
 	}
+	m.known = xtables.Known{Labels: show.ParseLabels(c.Labels.Text), Users: c.Users, Groups: c.Groups}
+	var line, col int
+	var msg string
+	if m.known.Accounts, line, col, msg = nfacct.Load(c.Accounts.Text); line > 0 {
+		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Accounts.Name, Line: line, Col: col}, Msg: msg})
+	}
 	m.unclocked = c.Start == 0
 	m.helpers = helper.New()
 	m.env.CT.SetHelpers(m.helpers.List())
@@ -123,7 +136,7 @@ func New(c Config) (*Machine, []error) {
 			errs = append(errs, m.SetRules(rules)...)
 		}
 	}
-	for _, e := range verbs.LoadState(m.Commands(), c.Connections.Text, show.ParseLabels(c.Labels.Text), c.Start) {
+	for _, e := range verbs.LoadState(m.Commands(), c.Connections.Text, m.known.Labels, c.Start) {
 		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Connections.Name, Line: e.Line, Col: e.Col}, Msg: e.Msg})
 	}
 	if len(errs) > 0 {
@@ -156,21 +169,21 @@ func (m *Machine) Commands() verbs.Machine {
 // over, as with iptables-restore without -c. Rules that name a set are refused;
 // Machine.ParseRules knows the sets of a machine.
 func ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
-	return parseRules(f, text, nil)
+	return parseRules(f, text, nil, xtables.Known{})
 }
 
 // ParseRules is the function of that name for rules that may name the
-// machine's sets.
+// machine's sets and what else it has.
 func (m *Machine) ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []error) {
-	return parseRules(f, text, m.shared.Sets)
+	return parseRules(f, text, m.shared.Sets, m.known)
 }
 
-func parseRules(f packet.Family, text Text, sets *ipset.Sets) (*xtables.Ruleset, []error) {
+func parseRules(f packet.Family, text Text, sets *ipset.Sets, known xtables.Known) (*xtables.Ruleset, []error) {
 	if text.Text == nil {
 		return &xtables.Ruleset{Family: f}, nil
 	}
 	list := std.List()
-	list.Sets = sets
+	list.Sets, list.Known = sets, known
 	file, errs := save.Parse(text.Name, text.Text, f, list)
 	if len(errs) > 0 {
 		return nil, errs

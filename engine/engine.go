@@ -22,6 +22,7 @@ type Machine struct {
 	router  *router.Router
 	sides   [2]side // IPv4, IPv6
 	shared  xtables.Shared
+	known   xtables.Known
 	rand    *Rand
 	sink    sink
 	memory  memory
@@ -282,6 +283,9 @@ func (m *Machine) Routes() *route.Table { return m.env.Routes }
 
 // Sets are the machine's sets. They may be changed between packets.
 func (m *Machine) Sets() *ipset.Sets { return m.shared.Sets }
+
+// Known is what rules may name beside sets.
+func (m *Machine) Known() xtables.Known { return m.known }
 
 // Rules is the rule set in use for a family. Its counters are exact at the
 // time of the call; call again for later ones.

@@ -85,6 +85,8 @@ type Owner struct {
 	// Kernel marks a socket by which the machine itself answers: it has no
 	// file, and nobody owns it.
 	Kernel bool
+	// Groups are the supplementary groups.
+	Groups []uint32
 }
 
 // Drop records the reason and returns the verdict, so that no drop goes

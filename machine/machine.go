@@ -34,6 +34,10 @@ type Machine struct {
 	// Connections is the text of conntrack.save: connections that are there from
 	// the beginning; Labels that of connlabel.conf, the names of their labels.
 	Connections, Labels File
+	// Accounts is the text of nfacct.list, as nfacct list writes it.
+	Accounts File
+	// Users and Groups are the numbers of passwd and group, nil without.
+	Users, Groups map[string]uint32
 	// Sysctl holds the settings that concern weir, by their dotted name; an
 	// interface's dots are slashes there, as sysctl(8) prints them.
 	Sysctl map[string]string
@@ -181,6 +185,8 @@ func (l *loader) rest(dir string) {
 	l.m.Names = l.read(dir, "names.conf")
 	l.m.Connections = l.read(dir, "conntrack.save")
 	l.m.Labels = l.read(dir, "connlabel.conf")
+	l.m.Accounts = l.read(dir, "nfacct.list")
+	l.m.Users, l.m.Groups = l.ids(l.read(dir, "passwd")), l.ids(l.read(dir, "group"))
 	if f := l.read(dir, "sysctl.conf"); f.Text != nil {
 		l.sysctlConf(f)
 	}

@@ -152,6 +152,8 @@ type Context struct {
 	Rule *Rule
 	// Sets are the sets that the rule may name; nil is none.
 	Sets *ipset.Sets
+	// Known is what else it may name.
+	Known Known
 }
 
 // MatchExt describes a match: its options, where it may stand, how it is read.
@@ -216,6 +218,8 @@ type List struct {
 	// Sets are the sets that rules may name; a rule that names another is
 	// refused.
 	Sets *ipset.Sets
+	// Known is what else rules may name.
+	Known Known
 }
 
 // Error is a complaint about a rule file with its place.

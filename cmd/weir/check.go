@@ -5,6 +5,7 @@ import (
 
 	"weir/ipset"
 	"weir/ipset/text"
+	"weir/machine"
 	"weir/packet"
 	"weir/xtables"
 	"weir/xtables/save"
@@ -15,6 +16,7 @@ type checkCmd struct {
 	Files []string `arg:"" name:"file" help:"Files as iptables-save prints them; - is standard input."`
 	IPv6  bool     `name:"ipv6" help:"The files are ip6tables-save's."`
 	Sets  string   `help:"File as ipset save prints it: the sets that the rules may name." placeholder:"FILE"`
+	Names string   `name:"machine" help:"Machine directory: its ipset.save, connlabel.conf, nfacct.list, passwd and group are what the rules may name." placeholder:"DIR"`
 	Print bool     `help:"Print what iptables-legacy-save would print after loading the file."`
 }
 
@@ -25,6 +27,7 @@ Examples:
   weir check rules.v4
   weir check --ipv6 rules.v6
   weir check --sets ipset.save rules.v4
+  weir check --machine router rules.v4
   weir check --print rules.v4 | diff rules.v4 -`
 }
 
@@ -44,6 +47,18 @@ func (c *checkCmd) Run(e *env) error {
 		list.Sets = ipset.New(nil)
 		if line, col, msg := text.Load(list.Sets, src, 0); line > 0 {
 			return &xtables.Error{Pos: xtables.Pos{File: c.Sets, Line: line, Col: col}, Msg: msg}
+		}
+	}
+	if c.Names != "" {
+		var errs errorList
+		if list.Known, errs = machine.Known(c.Names); len(errs) > 0 {
+			return errs
+		}
+		if c.Sets == "" {
+			var err error
+			if list.Sets, err = loadSets(c.Names); err != nil {
+				return err
+			}
 		}
 	}
 	for _, name := range c.Files {

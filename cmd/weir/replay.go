@@ -33,6 +33,7 @@ type replayCmd struct {
 	Save            string  `placeholder:"FILE" help:"IPv4 tables with counters, as iptables-save -c."`
 	Save6           string  `name:"save6" placeholder:"FILE" help:"IPv6 tables with counters, as ip6tables-save -c."`
 	StateOut        string  `placeholder:"FILE" help:"The connections at the end as conntrack.save of a machine directory has them."`
+	Nfacct          string  `placeholder:"FILE" help:"The accounting objects at the end, as nfacct list."`
 	Stats           string  `placeholder:"FILE" help:"Statistics of connection tracking, as conntrack -S."`
 	At              float64 `placeholder:"SECONDS" help:"Let the clock run on so long after the last packet before the tables are written."`
 	Seed            uint64  `default:"1" placeholder:"N" help:"Seed of every random choice; the same seed gives the same bytes (default 1)."`
@@ -121,7 +122,7 @@ func (c *replayCmd) check() error {
 		return usagef("--at: %v is not a time to let pass", c.At)
 	}
 	if c.Write == "-" {
-		for _, f := range []string{c.JSON, c.Conntrack, c.Expect, c.Events, c.Save, c.Save6, c.Stats, c.StateOut} {
+		for _, f := range []string{c.JSON, c.Conntrack, c.Expect, c.Events, c.Save, c.Save6, c.Stats, c.Nfacct, c.StateOut} {
 			if f == "-" {
 				return usagef("-w - fills standard output: nothing else can go there")
 			}
@@ -140,7 +141,7 @@ func knownIface(m *machine.Machine, name string) error {
 
 // writers is the outputs of a replay; those not asked for are nil.
 type writers struct {
-	json, pcap, conntrack, expect, events, save, save6, stats, state *output
+	json, pcap, conntrack, expect, events, save, save6, stats, nfacct, state *output
 
 	names *show.LabelNames // of labels
 
@@ -155,7 +156,7 @@ func (c *replayCmd) open(e *env, eng *engine.Machine, names *show.LabelNames) (*
 		to   **output
 	}{
 		{c.JSON, &w.json}, {c.Write, &w.pcap}, {c.Conntrack, &w.conntrack}, {c.Expect, &w.expect},
-		{c.Events, &w.events}, {c.Save, &w.save}, {c.Save6, &w.save6}, {c.Stats, &w.stats}, {c.StateOut, &w.state},
+		{c.Events, &w.events}, {c.Save, &w.save}, {c.Save6, &w.save6}, {c.Stats, &w.stats}, {c.Nfacct, &w.nfacct}, {c.StateOut, &w.state},
 	} {
 		var err error
 		if *o.to, err = e.open(o.name); err != nil {
@@ -185,7 +186,7 @@ func (c *replayCmd) open(e *env, eng *engine.Machine, names *show.LabelNames) (*
 }
 
 func (w *writers) none() bool {
-	return w.json == nil && w.pcap == nil && w.conntrack == nil && w.expect == nil && w.events == nil && w.save == nil && w.save6 == nil && w.stats == nil && w.state == nil
+	return w.json == nil && w.pcap == nil && w.conntrack == nil && w.expect == nil && w.events == nil && w.save == nil && w.save6 == nil && w.stats == nil && w.nfacct == nil && w.state == nil
 }
 
 // packet writes what one packet caused.
@@ -257,8 +258,11 @@ func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) er
 	if w.state != nil {
 		w.state.Write(verbs.AppendState(nil, tb, w.names, now))
 	}
+	if w.nfacct != nil {
+		w.nfacct.Write(eng.Known().Accounts.Append(nil))
+	}
 	var first error
-	for _, o := range []*output{w.json, w.pcap, w.conntrack, w.expect, w.events, w.save, w.save6, w.stats, w.state} {
+	for _, o := range []*output{w.json, w.pcap, w.conntrack, w.expect, w.events, w.save, w.save6, w.stats, w.nfacct, w.state} {
 		if err := o.close(); err != nil && first == nil {
 			first = err
 		}

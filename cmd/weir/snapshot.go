@@ -40,6 +40,8 @@ var parts = []part{
 	{"route.json", [][]string{{"ip", "-j", "-4", "route", "show", "table", "all"}}, false},
 	{"route6.json", [][]string{{"ip", "-j", "-6", "route", "show", "table", "all"}}, false},
 	{"ipset.save", [][]string{{"ipset", "save"}}, true},
+	{"nfacct.list", [][]string{{"nfacct", "list"}}, true},
+	{"connlabel.conf", [][]string{{"cat", "/etc/xtables/connlabel.conf"}}, true},
 	{"sockets.txt", [][]string{{"ss", "-Hlntu"}}, false},
 }
 
@@ -105,7 +107,7 @@ func (c *snapshotCmd) Run(e *env) error {
 	}
 	if c.Force {
 		// What this machine does not have must not stay from another one.
-		for _, n := range []string{"machine.yaml", "ipset.save"} {
+		for _, n := range []string{"machine.yaml", "ipset.save", "nfacct.list", "connlabel.conf"} {
 			if _, ok := files[n]; !ok {
 				if err := os.Remove(filepath.Join(c.Dir, n)); err != nil && !os.IsNotExist(err) {
 					return err

@@ -13,6 +13,7 @@ import (
 
 	"weir/ipset"
 	"weir/ipset/text"
+	"weir/machine"
 	"weir/packet"
 	"weir/xtables"
 	"weir/xtables/save"
@@ -52,6 +53,10 @@ func tool(e *env, p verbs.Program, dir string, args []string) int {
 	list := std.List()
 	if list.Sets, err = loadSets(dir); err != nil {
 		return report(e, err)
+	}
+	var errs []error
+	if list.Known, errs = machine.Known(dir); len(errs) > 0 {
+		return report(e, errorList(errs))
 	}
 	f, errs := save.Parse(file, src, p.Family, list)
 	if len(errs) > 0 {
@@ -113,6 +118,10 @@ func ipsetTool(e *env, dir string, args []string) int {
 func referSets(dir string, sets *ipset.Sets) error {
 	list := std.List()
 	list.Sets = sets
+	var bad []error
+	if list.Known, bad = machine.Known(dir); len(bad) > 0 {
+		return errorList(bad)
+	}
 	for name, fam := range map[string]packet.Family{"rules.v4": packet.IPv4, "rules.v6": packet.IPv6} {
 		file := filepath.Join(dir, name)
 		src, err := os.ReadFile(file)

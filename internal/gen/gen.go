@@ -23,7 +23,9 @@ type Packet struct {
 type Case struct {
 	Seed uint64
 	// Sets is text for ipset restore; random cases have none.
-	Sets           string
+	Sets string
+	// Accounts is text as nfacct list writes it; random cases have none.
+	Accounts       string
 	Machine        Machine
 	Rules4, Rules6 string
 	Packets        []Packet

@@ -37,6 +37,7 @@ func newSubject(c *gen.Case, mode Mode) (*subject, error) {
 		Rules4: engine.Text{Name: "rules.v4", Text: []byte(c.Rules4)},
 		Rules6: engine.Text{Name: "rules.v6", Text: []byte(c.Rules6)},
 		Sets:   engine.Text{Name: "ipset.save", Text: []byte(c.Sets)}, Start: time.Now().UnixNano(),
+		Accounts: engine.Text{Name: "nfacct.list", Text: []byte(c.Accounts)},
 		Sysctl: maps.Clone(c.Machine.Sysctl),
 		Seed:   c.Seed, Rand: s.steer,
 	}

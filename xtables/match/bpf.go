@@ -20,7 +20,7 @@ func BPF() xtables.MatchExt {
 			{Name: "object-pinned", Args: xtables.OneArg, NoInvert: true},
 		},
 		Parse: parseBPF,
-		Doc:   "partly: --bytecode; not --object-pinned, since there is no file system of programs",
+		Doc:   "--bytecode; --object-pinned is refused, since a program that was loaded into a kernel is not in a file",
 	}
 }
 

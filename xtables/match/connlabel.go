@@ -12,25 +12,32 @@ func Connlabel() xtables.MatchExt {
 		Name: "connlabel", Families: xtables.Both, NeedsConntrack: true,
 		Options: []xtables.Option{{Name: "label", Args: xtables.OneArg}, {Name: "set", NoInvert: true}},
 		Parse:   parseConnlabel,
-		Doc:     "all options; labels by number, since connlabel.conf is not read",
+		Doc:     "all options; labels by number, and by name if the machine directory has a connlabel.conf",
 	}
 }
 
 type connlabelMatch struct {
 	bit      uint8
+	name     string // empty without
 	not, set bool
 }
 
-func parseConnlabel(_ *xtables.Context, given []xtables.Given) (xtables.Match, error) {
+func parseConnlabel(c *xtables.Context, given []xtables.Given) (xtables.Match, error) {
 	if err := args.Need(given, "label"); err != nil {
 		return nil, err
 	}
 	g := args.Find(given, "label")
-	n, ok := args.Number(args.Text(g), 0, 127)
-	if !ok {
-		return nil, args.Bad(g, "a label from 0 to 127 (names of connlabel.conf are not known)")
+	m := &connlabelMatch{not: g.Invert, set: args.Find(given, "set") != nil}
+	var ok bool
+	if m.bit, ok = c.Known.Labels.Bit(args.Text(g)); !ok {
+		n, ok := args.Number(args.Text(g), 0, 127)
+		if !ok {
+			return nil, args.Bad(g, "a label from 0 to 127, nor a name of connlabel.conf")
+		}
+		m.bit = uint8(n)
 	}
-	return &connlabelMatch{bit: uint8(n), not: g.Invert, set: args.Find(given, "set") != nil}, nil
+	m.name = c.Known.Labels.Name(m.bit)
+	return m, nil
 }
 
 // Match follows Linux net/netfilter/xt_connlabel.c.
@@ -58,7 +65,12 @@ func (m *connlabelMatch) Explain(t *hook.Traversal) string {
 
 func (m *connlabelMatch) AppendArgs(b []byte) []byte {
 	b = append(args.Name(b, m.not, "label"), ` "`...)
-	b = append(append(b, dec(uint64(m.bit))...), '"')
+	if m.name != "" {
+		b = append(b, m.name...)
+	} else {
+		b = append(b, dec(uint64(m.bit))...)
+	}
+	b = append(b, '"')
 	if m.set {
 		b = args.Name(b, false, "set")
 	}

@@ -7,6 +7,7 @@ import (
 	"weir/hook"
 	"weir/xtables"
 	"weir/xtables/args"
+	"weir/xtables/names"
 )
 
 // Owner is -m owner: who owns the socket that sent the packet.
@@ -19,7 +20,7 @@ func Owner() xtables.MatchExt {
 			{Name: "socket-exists"}, {Name: "suppl-groups", NoInvert: true},
 		},
 		Parse: parseOwner,
-		Doc:   "partly: numbers, and root; for local packets that carry an owner; a socket has no supplementary groups",
+		Doc:   "all options; names from passwd and group of the machine directory, else those of every Debian; for local packets that carry an owner",
 	}
 }
 
@@ -35,7 +36,7 @@ type ownerMatch struct {
 	supplementaries bool
 }
 
-func parseOwner(_ *xtables.Context, given []xtables.Given) (xtables.Match, error) {
+func parseOwner(c *xtables.Context, given []xtables.Given) (xtables.Match, error) {
 	if err := args.Need(given, "uid-owner", "gid-owner", "socket-exists"); err != nil {
 		return nil, err
 	}
@@ -45,9 +46,9 @@ func parseOwner(_ *xtables.Context, given []xtables.Given) (xtables.Match, error
 		g := &given[i]
 		switch g.Name {
 		case "uid-owner":
-			m.uid, err = readIDs(g)
+			m.uid, err = readIDs(g, c.Known.Users, names.User, "passwd")
 		case "gid-owner":
-			m.gid, err = readIDs(g)
+			m.gid, err = readIDs(g, c.Known.Groups, names.Group, "group")
 		case "socket-exists":
 			m.socket, m.noSock = true, g.Invert
 		default:
@@ -63,10 +64,17 @@ func parseOwner(_ *xtables.Context, given []xtables.Given) (xtables.Match, error
 	return m, nil
 }
 
-func readIDs(g *xtables.Given) (r idRange, err error) {
+// readIDs reads a name or a range of numbers. file is where the machine's own
+// names stand; without it there are the fixed ones.
+func readIDs(g *xtables.Given, own map[string]uint32, fixed func(string) (uint32, bool), file string) (r idRange, err error) {
 	r.on, r.not = true, g.Invert
 	w := args.Text(g)
-	if w == "root" {
+	id, ok := own[w]
+	if own == nil {
+		id, ok = fixed(w)
+	}
+	if ok {
+		r.lo, r.hi = id, id
 		return r, nil
 	}
 	lo, hi, has := strings.Cut(w, "-")
@@ -76,7 +84,7 @@ func readIDs(g *xtables.Given) (r idRange, err error) {
 	a, ok1 := args.Number(lo, 0, math.MaxUint32-1)
 	b, ok2 := args.Number(hi, 0, math.MaxUint32-1)
 	if !ok1 || !ok2 || a > b {
-		return r, args.Bad(g, "a number or a range of numbers (names but root are not looked up)")
+		return r, args.Bad(g, "a number, a range of numbers or a name that is known; the file "+file+" of the machine directory tells names")
 	}
 	r.lo, r.hi = uint32(a), uint32(b)
 	return r, nil
@@ -93,7 +101,19 @@ func (m *ownerMatch) Match(t *hook.Traversal) bool {
 	if o.Kernel {
 		return !(m.socket && m.noSock) && m.uid.on == m.uid.not && m.gid.on == m.gid.not
 	}
-	return !(m.socket && m.noSock) && m.uid.has(o.UID) && m.gid.has(o.GID)
+	return !(m.socket && m.noSock) && m.uid.has(o.UID) && m.hasGroup(o)
+}
+
+// hasGroup asks for the group, with --suppl-groups also for one of the others.
+func (m *ownerMatch) hasGroup(o *hook.Owner) bool {
+	if m.supplementaries && m.gid.on {
+		for _, g := range o.Groups {
+			if g >= m.gid.lo && g <= m.gid.hi {
+				return !m.gid.not
+			}
+		}
+	}
+	return m.gid.has(o.GID)
 }
 
 func (m *ownerMatch) Explain(t *hook.Traversal) string {

@@ -13,7 +13,6 @@ func Refused() []xtables.MatchExt {
 		{"cgroup", "weir has no processes to ask", xtables.Both},
 		{"ipvs", "weir has no virtual servers", xtables.Both},
 		{"l2tp", "iptables has no such match", xtables.Both},
-		{"nfacct", "there are no accounting objects (nfacct)", xtables.Both},
 		{"osf", "there are no operating system fingerprints", xtables.Both},
 		{"socket", "weir's listening sockets cannot be asked by a rule", xtables.Both},
 		{"unclean", "the kernel has no such match", xtables.V4},

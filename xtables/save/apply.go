@@ -180,7 +180,7 @@ func (r *ruleReader) extensions(n *xtables.Rule) {
 	if len(r.blocks) == 0 {
 		return
 	}
-	ctx := xtables.Context{Sets: r.p.all.Sets, Family: r.p.family, Table: r.p.cur.name, Chain: r.chain,
+	ctx := xtables.Context{Sets: r.p.all.Sets, Known: r.p.all.Known, Family: r.p.family, Table: r.p.cur.name, Chain: r.chain,
 		Proto: r.base.Proto, ProtoInvert: r.base.Not&xtables.TestProto != 0}
 	for i := range r.blocks {
 		b := &r.blocks[i]

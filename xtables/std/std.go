@@ -49,6 +49,7 @@ func Matches() []xtables.MatchExt {
 		match.Mark(),
 		match.MH(),
 		match.Multiport(),
+		match.Nfacct(),
 		match.Owner(),
 		match.Physdev(),
 		match.Pkttype(),
