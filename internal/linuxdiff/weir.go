@@ -38,8 +38,8 @@ func newSubject(c *gen.Case, mode Mode) (*subject, error) {
 		Rules6: engine.Text{Name: "rules.v6", Text: []byte(c.Rules6)},
 		Sets:   engine.Text{Name: "ipset.save", Text: []byte(c.Sets)}, Start: time.Now().UnixNano(),
 		Accounts: engine.Text{Name: "nfacct.list", Text: []byte(c.Accounts)},
-		Sysctl: maps.Clone(c.Machine.Sysctl),
-		Seed:   c.Seed, Rand: s.steer,
+		Sysctl:   maps.Clone(c.Machine.Sysctl),
+		Seed:     c.Seed, Rand: s.steer,
 	}
 	mode.set(&cfg)
 	// The socket by which the kernel machine sends takes packets, too.
