@@ -16,6 +16,9 @@ func (tb *Table) create(orig, reply *Tuple, hash uint32, tmpl *Template, now int
 		tb.attach(c, tmpl.HelperID)
 		c.Status |= HelperSet
 	}
+	if tmpl != nil && tmpl.SynProxy {
+		tb.extend(c).proxied = true
+	}
 	if c.ext != 0 {
 		tb.extOf(c).expMask = tb.expectMask(tmpl)
 	}

@@ -1,11 +1,14 @@
 package conntrack
 
 // extension is what few connections have: sequence adjustment, a helper,
-// children that were expected. It lies outside the connection's record, so that
+// children that were expected, a SYN proxy. It lies outside the connection's record, so that
 // a plain connection costs nothing more (Linux: struct nf_ct_ext).
 type extension struct {
 	help
 	seq [2]seqAdj
+	// proxied: the SYN proxy made the connection.
+	proxied bool
+	proxy   SynProxy
 	// next chains free extensions.
 	next uint32
 }

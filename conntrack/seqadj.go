@@ -60,9 +60,9 @@ func (tb *Table) SetSeqAdj(c *Conn, d Dir, seq uint32, off int32) {
 	}
 }
 
-// seqOffset is what was added to a sequence number of direction d.
+// SeqOffset is what was added to a sequence number of direction d.
 // Linux: nf_ct_seq_offset.
-func (tb *Table) seqOffset(c *Conn, d Dir, seq uint32) uint32 {
+func (tb *Table) SeqOffset(c *Conn, d Dir, seq uint32) uint32 {
 	if e := tb.extOf(c); e != nil {
 		return e.seq[d].offset(seq)
 	}

@@ -104,7 +104,7 @@ func TestExtensionsAreReused(t *testing.T) {
 	for range 10 * chunkExts {
 		c := tb.slab.take()
 		tb.InitSeqAdj(c, Original, 7)
-		if got := tb.seqOffset(c, Reply, 0); got != 0 {
+		if got := tb.SeqOffset(c, Reply, 0); got != 0 {
 			t.Fatalf("a new extension holds %d", got)
 		}
 		tb.release(c)

@@ -19,6 +19,8 @@ type Table struct {
 	key     siphash.Key
 	hashKey hashKey
 	stats   Stats
+	// synproxy is what the SYN proxy counts.
+	synproxy SynProxyStats
 
 	count int          // connections, unconfirmed ones included, killed ones not
 	held  []uint32     // slots of kept records, see lock.go

@@ -30,7 +30,7 @@ func (v *visit) inWindow(t *TCPState, s *segment) window {
 		sack = highestSack(s.opts, sack)
 	}
 	if v.c.ext != 0 {
-		off := v.tb.seqOffset(v.c, 1-v.dir, ack-1)
+		off := v.tb.SeqOffset(v.c, 1-v.dir, ack-1)
 		ack, sack = ack-off, sack-off
 	}
 	if done := v.learn(t, s, sack); done {

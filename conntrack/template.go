@@ -15,6 +15,8 @@ type Template struct {
 	HelperID HelperID
 	// TimeoutPolicy names a timeout policy.
 	TimeoutPolicy string
+	// SynProxy marks what the SYN proxy sends to a server.
+	SynProxy bool
 	// EventMask and ExpectEventMask restrict events unless both are 0.
 	EventMask       EventMask
 	ExpectEventMask ExpectEventMask

@@ -115,6 +115,8 @@ func trackTCP(v *visit) result {
 			return v.ignoreTCP(t, &s)
 		}
 		old, next = TCPSynSent, TCPSynRecv
+	case next == numTCPStates && v.keepsAlive(t, &s):
+		return accepted
 	case next == numTCPStates:
 		v.tb.why = remark{kind: whyTCPInvalid, a: uint32(s.class), b: uint32(v.dir), c: uint8(old)}
 		return invalid

@@ -13,6 +13,7 @@ import (
 	"weir/packet"
 	"weir/route"
 	"weir/router"
+	"weir/synproxy"
 	"weir/xtables"
 	"weir/xtables/save"
 	"weir/xtables/std"
@@ -58,6 +59,8 @@ type Config struct {
 	Seed uint64
 	// Rand, if set, replaces the seeded source.
 	Rand hook.Rand
+	// Cookies, if set, replaces those that the SYN proxy makes from the seed.
+	Cookies hook.Cookies
 	// Forgetful walks every packet through the tables, also where the
 	// outcome of the connection's earlier packets would do: the reference
 	// against which remembering is tested.
@@ -105,11 +108,15 @@ func New(c Config) (*Machine, []error) {
 	m.routing = route.Options{Complete4: c.Complete4, Complete6: c.Complete6, Anycast6: rc.Forward6}
 	m.sink.log = c.Log
 	m.env = hook.Env{
-		CT:     conntrack.New(ct),
-		Routes: route.New(set, c.Routes, m.routing),
-		Ifaces: set,
-		Rand:   random,
-		Log:    &m.sink,
+		CT:      conntrack.New(ct),
+		Routes:  route.New(set, c.Routes, m.routing),
+		Ifaces:  set,
+		Rand:    random,
+		Log:     &m.sink,
+		Cookies: c.Cookies,
+	}
+	if m.env.Cookies == nil {
+		m.env.Cookies = synproxy.NewCookies(key.Uint32)
 	}
 	m.lane.ct = m.env.CT.Lane()
 	m.shared.Sets = ipset.New(key.Uint32)

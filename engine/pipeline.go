@@ -1,6 +1,9 @@
 package engine
 
-import "weir/hook"
+import (
+	"weir/hook"
+	"weir/synproxy"
+)
 
 // pipeline is the whole of netfilter's order on one screen. Nothing else in
 // the module decides when something runs. Of equal priorities the later line
@@ -18,6 +21,7 @@ func (m *Machine) pipeline() *hook.Pipeline {
 		{At: hook.Input, Pri: hook.PriFilter, Name: "filter", Fn: m.filter},
 		{At: hook.Input, Pri: hook.PriSecurity, Name: "security", Fn: m.security},
 		{At: hook.Input, Pri: hook.PriSNAT, Name: "nat", Fn: m.nat},
+		{At: hook.Input, Pri: hook.PriConfirm - 1, Name: "synproxy", Fn: synproxy.Join},
 		{At: hook.Input, Pri: hook.PriConfirm, Name: "confirm", Fn: m.confirm},
 
 		{At: hook.Forward, Pri: hook.PriMangle, Name: "mangle", Fn: m.mangle},
@@ -34,6 +38,7 @@ func (m *Machine) pipeline() *hook.Pipeline {
 
 		{At: hook.Postrouting, Pri: hook.PriMangle, Name: "mangle", Fn: m.mangle},
 		{At: hook.Postrouting, Pri: hook.PriSNAT, Name: "nat", Fn: m.nat},
+		{At: hook.Postrouting, Pri: hook.PriConfirm - 1, Name: "synproxy", Fn: synproxy.Join},
 		{At: hook.Postrouting, Pri: hook.PriConfirm, Name: "confirm", Fn: m.confirm},
 	})
 }

@@ -36,6 +36,7 @@ const (
 	ReasonNoSocket              // for this machine, but no one takes the protocol or port
 	ReasonUser                  // a hook function of the library's user
 	ReasonHelper                // a connection helper refused the packet
+	ReasonSynproxy              // the SYN proxy got a wrong cookie or a broken segment
 	NumReasons
 )
 
@@ -44,6 +45,7 @@ var reasonNames = [NumReasons]string{
 	"prohibited", "forwarding-off", "ttl", "too-big", "source-route", "frag-overlap", "frag-bad",
 	"frag-timeout", "frag-memory", "table-full", "tracker", "clash", "dying", "nat-failed",
 	"nat-route-change", "not-local", "broadcast", "queue", "no-socket", "user", "helper",
+	"synproxy",
 }
 
 // String is the reason as JSON and text show it; empty for NoReason.

@@ -26,6 +26,8 @@ type Traversal struct {
 	Priority uint32 // traffic class (CLASSIFY)
 	// Route is how the packet leaves or is delivered; Type None before routing.
 	Route route.Result
+	// Taken marks a stolen packet that this machine has answered for good.
+	Taken bool
 	// Local marks a packet that this machine sent.
 	Local bool
 	// Copy marks what this machine takes itself of a broadcast or multicast
@@ -109,6 +111,27 @@ type Env struct {
 	Emit Emitter
 	// Log takes the lines of LOG, NFLOG and log_invalid; nil throws them away.
 	Log Logger
+	// Cookies are the SYN proxy's.
+	Cookies Cookies
+}
+
+// Ends are the ends of a connection.
+type Ends struct {
+	Src, Dst         packet.Addr
+	SrcPort, DstPort uint16
+}
+
+// Cookies make and check the sequence numbers that the SYN proxy gives to
+// clients.
+type Cookies interface {
+	// Make is the cookie for a SYN with the sequence number seq; size is the
+	// number of a segment size, less than four.
+	Make(e *Ends, seq, size uint32, now int64) uint32
+	// Check takes a cookie apart; false if Make did not make it within two
+	// minutes.
+	Check(e *Ends, seq, cookie uint32, now int64) (size uint32, ok bool)
+	// Stamp is the clock of time stamps, in ms.
+	Stamp(now int64) uint32
 }
 
 // Rand is a source of random numbers.
@@ -134,6 +157,26 @@ type Emitter interface {
 	// Inject sends a copy of a packet out as if this machine had made it,
 	// untracked, by the route to via (-j TEE).
 	Inject(t *Traversal, p *packet.Packet, via packet.Addr)
+	// Segment sends a TCP segment of the SYN proxy's.
+	Segment(t *Traversal, s *Segment)
+	// Scratch is an empty slice with room for the options of a segment, good
+	// until the next call of Segment.
+	Scratch() []byte
+}
+
+// Segment is a TCP segment without data.
+type Segment struct {
+	Src, Dst         packet.Addr
+	SrcPort, DstPort uint16
+	Seq, Ack         uint32
+	Flags            uint8
+	Window           uint16
+	Options          []byte // a multiple of four bytes, at most 40
+	// CT is what it is attached to; without a connection it is tracked as any
+	// packet.
+	CT conntrack.Ref
+	// Proxied: a connection that it begins belongs to the SYN proxy.
+	Proxied bool
 }
 
 // Place knows the rules of a table.

@@ -195,3 +195,16 @@ func (p *Packet) FixL4Checksum() {
 	}
 	binary.BigEndian.PutUint16(b[off:], s)
 }
+
+// FillSum is the last step of a packet whose checksum was still to be filled
+// in: a sum of zero is written as 0xffff, whatever the protocol. Linux:
+// skb_checksum_help.
+func (p *Packet) FillSum() {
+	if !p.Unsummed || p.Offload.Partial || p.L4 < 0 {
+		return
+	}
+	b := p.Data[p.L4:]
+	if off := checksumOffset(p.Proto); off >= 0 && off+2 <= len(b) && b[off]|b[off+1] == 0 {
+		b[off], b[off+1] = 0xff, 0xff
+	}
+}

@@ -291,3 +291,55 @@ func (r *Router) Inject(t *hook.Traversal, p *packet.Packet, via packet.Addr) {
 	n.own.Mark, n.own.Route, n.own.NFTrace = t.Mark, res, t.NFTrace
 	r.emit(t, n)
 }
+
+// Scratch implements hook.Emitter.
+func (r *Router) Scratch() []byte { return r.options[:0] }
+
+// Segment implements hook.Emitter. Linux: synproxy_send_tcp,
+// synproxy_send_tcp_ipv6.
+func (r *Router) Segment(t *hook.Traversal, s *hook.Segment) {
+	f := t.Pkt.Family
+	if len(r.active) > maxNested || len(s.Options) > 40 {
+		return
+	}
+	q := outQuery{dst: s.Dst, src: s.Src, anySource: true}
+	if f == packet.IPv4 {
+		if typ := r.routes.AddrType(f, s.Src, nil); typ != route.Local && typ != route.Unicast {
+			q.src = packet.Addr{}
+		}
+	}
+	res, why := r.routeOut(f, &q)
+	if why != hook.NoReason {
+		return
+	}
+	head := 40
+	if f == packet.IPv4 {
+		head = 20
+	}
+	n := r.get(t)
+	d := r.alloc(head + 20 + len(s.Options))
+	h := d[head:]
+	clear(h[:20])
+	be := binary.BigEndian
+	be.PutUint16(h, s.SrcPort)
+	be.PutUint16(h[2:], s.DstPort)
+	be.PutUint32(h[4:], s.Seq)
+	be.PutUint32(h[8:], s.Ack)
+	h[12], h[13] = uint8(5+len(s.Options)/4)<<4, s.Flags
+	be.PutUint16(h[14:], s.Window)
+	copy(h[20:], s.Options)
+	r.header(n, d, head, outHeader{src: s.Src, dst: s.Dst, proto: packet.TCP, ttl: r.hopLimit(f, &res, false), opt: &reply4{}, fam: f})
+	n.pkt.Unsummed = true
+	switch {
+	case s.Proxied:
+		n.own.Template = &r.proxied
+		n.own.CT = r.proxied.Attach()
+	case s.CT.Conn != nil:
+		n.own.CT, n.attached = s.CT, true
+	}
+	n.own.Route = res
+	if t.Trace.On() {
+		t.Trace.Add(trace.Step{Kind: trace.KindEmit, Text: "SYN proxy to " + s.Dst.IP(f).String()})
+	}
+	r.emit(t, n)
+}

@@ -203,6 +203,7 @@ func (r *Router) transmit(p *passage, pk *packet.Packet) Fate {
 		r.loop = append(r.loop, p)
 		return looped
 	}
+	pk.FillSum()
 	r.sink.Transmit(t.Out, pk, t)
 	if t.Local {
 		return Sent

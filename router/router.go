@@ -1,6 +1,7 @@
 package router
 
 import (
+	"weir/conntrack"
 	"weir/defrag"
 	"weir/hook"
 	"weir/iface"
@@ -64,7 +65,9 @@ type Router struct {
 	arena    []byte
 	piece    packet.Packet // the fragment being sent
 	expire   func(*defrag.Expired)
-	learned  func() // path MTUs changed
+	learned  func()             // path MTUs changed
+	proxied  conntrack.Template // of what the SYN proxy sends to servers
+	options  [40]byte
 }
 
 // passage is what the router knows of a packet under way beside its traversal.
@@ -94,6 +97,8 @@ type passage struct {
 func New(c Config, env *hook.Env, pipe *hook.Pipeline, sink Sink) *Router {
 	r := &Router{cfg: c, env: env, routes: env.Routes, lo: env.Routes.Loopback(), pipe: pipe, sink: sink}
 	r.frags = defrag.New(c.Defrag)
+	r.proxied.SynProxy = true
+	r.proxied.Prepare()
 	r.expire = r.fragmentTimeout
 	for i, d := range c.Devs {
 		if i < 0 || i > 1<<16 {
@@ -266,6 +271,9 @@ func (r *Router) run(pt hook.Point, p *passage) (fate Fate, done bool) {
 	case hook.Accept:
 		return 0, false
 	case hook.Stolen:
+		if t.Taken {
+			return Delivered, true
+		}
 		return Held, true
 	}
 	return Dropped, true

@@ -29,7 +29,7 @@ var layers = map[string]int{
 	"conntrack": 1, "defrag": 1, "ipset": 1, "nfacct": 1, "route": 1, "trace/render": 1,
 	"hook": 2, "conntrack/show": 2, "trace/filter": 2, "xtables/names": 2,
 	"ipset/text": 3, "nat": 3, "router": 3, "xtables/logline": 3,
-	"conntrack/verbs": 4, "helper": 4, "xtables": 4, "xtables/args": 5, "xtables/rateest": 5,
+	"conntrack/verbs": 4, "helper": 4, "synproxy": 4, "xtables": 4, "xtables/args": 5, "xtables/rateest": 5,
 	"xtables/match": 6, "xtables/target": 6, "xtables/save": 6,
 	"xtables/std": 7, "xtables/verbs": 7,
 	"engine":  8,

@@ -106,6 +106,7 @@ func Targets() []xtables.TargetExt {
 		target.Set(),
 		target.SNAT(),
 		target.SNPT(),
+		target.SynProxy(),
 		target.TCPMSS(),
 		target.TCPOptStrip(),
 		target.Tee(),

@@ -15,7 +15,6 @@ func Refused() []xtables.TargetExt {
 		{"LED", "weir has no lights to switch", xtables.Both},
 		{"SECMARK", "packets carry no security label in weir", xtables.Both},
 		{"TPROXY", "weir has no sockets to hand a connection to", xtables.Both},
-		{"SYNPROXY", "the SYN proxy is not implemented", xtables.Both},
 	} {
 		list = append(list, xtables.TargetExt{Name: r.name, Families: r.fs, Refuse: r.why, Doc: "no: " + r.why})
 	}

@@ -96,6 +96,14 @@ func (e *Env) Inject(_ *hook.Traversal, p *packet.Packet, via packet.Addr) {
 	e.Sent = append(e.Sent, "copy via "+via.IP(p.Family).String())
 }
 
+// Segment records the segment.
+func (e *Env) Segment(_ *hook.Traversal, s *hook.Segment) {
+	e.Sent = append(e.Sent, "segment to "+hex.EncodeToString(s.Dst[:4]))
+}
+
+// Scratch has room for options.
+func (e *Env) Scratch() []byte { return make([]byte, 0, 40) }
+
 // Log records the line.
 func (e *Env) Log(_ *hook.Traversal, l hook.LogRecord) { e.Lines = append(e.Lines, l.Text) }
 
