@@ -36,7 +36,7 @@ const (
 	ReasonNoSocket              // for this machine, but no one takes the protocol or port
 	ReasonUser                  // a hook function of the library's user
 	ReasonHelper                // a connection helper refused the packet
-	ReasonSynproxy              // the SYN proxy got a wrong cookie or a broken segment
+	ReasonSynproxy              // the SYN proxy answered it, or it had a wrong cookie
 	NumReasons
 )
 

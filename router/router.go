@@ -271,8 +271,11 @@ func (r *Router) run(pt hook.Point, p *passage) (fate Fate, done bool) {
 	case hook.Accept:
 		return 0, false
 	case hook.Stolen:
-		if t.Taken {
+		switch {
+		case t.Taken && pt == hook.Input:
 			return Delivered, true
+		case t.Taken:
+			return Dropped, true // as what REJECT answers
 		}
 		return Held, true
 	}

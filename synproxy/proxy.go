@@ -166,7 +166,7 @@ func Join(t *hook.Traversal) hook.Verdict {
 				return t.Drop(hook.ReasonSynproxy)
 			}
 			stats.CookieRetrans++
-			t.Taken = true
+			t.Taken, t.Why = true, hook.ReasonSynproxy
 			return hook.Stolen
 		}
 		x.ISN = word(h, 8)
@@ -193,7 +193,7 @@ func Join(t *hook.Traversal) hook.Verdict {
 		c.NoteSeqAdj()
 		o.value, o.echo = o.echo, o.value
 		joined(t, h, &o, scale, false)
-		t.Taken = true
+		t.Taken, t.Why = true, hook.ReasonSynproxy
 		return hook.Stolen
 	}
 	if x.Offset != 0 && !moveStamp(h, d, x.Offset) {

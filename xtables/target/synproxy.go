@@ -38,10 +38,10 @@ func parseSynProxy(_ *xtables.Context, given []xtables.Given) (xtables.Target, e
 		case "ecn":
 			m.Options |= synproxy.ECN
 		case "wscale":
-			n, err = args.Uint(g, 0, 14)
+			n, err = args.Uint(g, 0, math.MaxUint32) // the rest is cut off, as iptables does
 			m.Options, m.Scale = m.Options|synproxy.WScale, uint8(n)
 		case "mss":
-			n, err = args.Uint(g, 0, math.MaxUint16)
+			n, err = args.Uint(g, 0, math.MaxUint32)
 			m.Options, m.MSS = m.Options|synproxy.MSS, uint16(n)
 		}
 		if err != nil {
@@ -58,7 +58,7 @@ func (m *synProxyTarget) Do(t *hook.Traversal) xtables.Code {
 		t.Why = hook.ReasonSynproxy
 		return xtables.Drop
 	case kept:
-		t.Taken = true
+		t.Taken, t.Why = true, hook.ReasonSynproxy
 		return xtables.Stolen
 	}
 	return xtables.Continue
