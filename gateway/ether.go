@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/binary"
+	"errors"
 	"sync"
 
 	"weir/iface"
@@ -214,4 +215,12 @@ func (w *etherWriter) add(to, from MAC, b *Packet) {
 	}
 	binary.BigEndian.PutUint16(h[12:], proto)
 	w.frames = append(w.frames, Frame{Head: h[:headLen:headLen], Data: b.Data, Offload: b.Offload})
+}
+
+// Resume takes back a Stop, if the device below can.
+func (e *Ethernet) Resume() error {
+	if r, ok := e.FrameDevice.(interface{ Resume() error }); ok {
+		return r.Resume()
+	}
+	return errors.New("the device stops for good")
 }

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/engine"
@@ -42,6 +44,15 @@ type Options struct {
 	// the first packet is read: the time to give up privileges. An error ends
 	// Run. Devices that go are not opened again if it is set.
 	Opened func() error
+	// State is a file in which the connections are written down every few
+	// seconds, and from which Run takes those that a crash left; empty for none.
+	State string
+	// Handover is where another process may ask for the devices and the
+	// connections; Run ends when it has them. nil for nowhere.
+	Handover net.Listener
+	// Takeover leads to a process whose Handover it is: devices and connections
+	// are its. It ends when that process has. nil for none.
+	Takeover *net.UnixConn
 	// Queues is how many queues a device may have; 0 is one for each CPU that
 	// Go uses.
 	Queues int
@@ -65,6 +76,10 @@ type Gateway struct {
 	mach    *machine.Machine
 
 	running sync.WaitGroup
+
+	handed    atomic.Bool // a successor has, or is given, everything
+	successor *net.UnixConn
+	snap      []byte
 }
 
 // tickEvery is how often time passes for a machine without packets, and
@@ -169,6 +184,13 @@ func (g *Gateway) plug() (errs []error) {
 // What was read by then is sent. It may be called once.
 func (g *Gateway) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, g.close()) }()
+	if g.opt.Takeover != nil {
+		if err := g.takeOver(g.opt.Takeover); err != nil {
+			return fmt.Errorf("takeover: %w", err)
+		}
+	} else if g.opt.State != "" {
+		g.readState()
+	}
 	for _, p := range g.ports {
 		if err := p.attach(); err != nil {
 			return err
@@ -196,6 +218,17 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 	if g.opt.Ready != nil {
 		g.opt.Ready()
 	}
+	ctx, end := context.WithCancel(ctx)
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	defer end()
+	if g.opt.State != "" {
+		keeping.Go(func() { g.keepState(ctx) })
+	}
+	gone := make(chan struct{})
+	if g.opt.Handover != nil {
+		go g.awaitSuccessor(g.opt.Handover, gone)
+	}
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	for {
@@ -203,8 +236,12 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 		case <-ctx.Done():
 			g.log.Info("stopping")
 			return nil
+		case <-gone:
+			return nil
 		case <-t.C:
-			g.tick()
+			if !g.handed.Load() {
+				g.tick()
+			}
 		}
 	}
 }

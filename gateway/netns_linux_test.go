@@ -88,9 +88,14 @@ func (h *host) script(lines string) {
 
 // try is run for what may fail.
 func (h *host) try(name string, args ...string) (string, error) {
+	return h.tryEnv(nil, name, args...)
+}
+
+func (h *host) tryEnv(env []string, name string, args ...string) (string, error) {
 	ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
 	defer stop()
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := h.do(cmd.Start); err != nil {

@@ -195,6 +195,14 @@ func (p *packetDev) Stop() (err error) {
 	return err
 }
 
+// Resume takes back a Stop.
+func (p *packetDev) Resume() (err error) {
+	for _, q := range p.queues {
+		err = errors.Join(err, q.f.SetReadDeadline(time.Time{}))
+	}
+	return err
+}
+
 func (p *packetDev) Close() (err error) {
 	for _, q := range p.queues {
 		err = errors.Join(err, q.f.Close())

@@ -90,17 +90,13 @@ func boundTo(f *os.File) (index int, err error) {
 	return l.Ifindex, nil
 }
 
-// maxMessage and maxFiles bound a message of SendFiles.
-const (
-	maxMessage = 64 << 10
-	maxFiles   = 250
-)
+// maxFiles is how many descriptors Linux sends at once.
+const maxFiles = 250
 
-// SendFiles sends a message with descriptors, as one packet of a SOCK_SEQPACKET
-// or datagram socket.
+// SendFiles sends a byte with descriptors.
 func SendFiles(c *net.UnixConn, msg []byte, files []*os.File) error {
-	if len(msg) > maxMessage || len(files) > maxFiles {
-		return errors.New("too long a message for a socket")
+	if len(msg) != 1 || len(files) > maxFiles {
+		return errors.New("not one byte, or too many descriptors")
 	}
 	fds := make([]int, len(files))
 	for i, f := range files {
@@ -119,7 +115,7 @@ func SendFiles(c *net.UnixConn, msg []byte, files []*os.File) error {
 
 // ReceiveFiles receives what SendFiles sent.
 func ReceiveFiles(c *net.UnixConn) (msg []byte, files []*os.File, err error) {
-	msg = make([]byte, maxMessage)
+	msg = make([]byte, 1)
 	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
 	n, k, flags, _, err := c.ReadMsgUnix(msg, oob)
 	if err == nil && n == 0 && k == 0 {

@@ -17,6 +17,8 @@ type port struct {
 	link  machine.Link
 	given Device // by the gateway's owner
 	local bool   // it leads to the machine's own stack
+	// adopted came from a predecessor; attach takes it.
+	adopted Device
 	// iface is the machine's interface, which Reload replaces.
 	iface atomic.Pointer[iface.Iface]
 
@@ -34,6 +36,9 @@ type port struct {
 // attach opens the device, which stays down.
 func (p *port) attach() error {
 	dev := p.given
+	if dev == nil {
+		dev, p.adopted = p.adopted, nil
+	}
 	if dev == nil {
 		var err error
 		if dev, err = open(p.link, p.g.queues()); err != nil {
@@ -139,6 +144,24 @@ func (p *port) stop() error {
 		return nil
 	}
 	return p.dev.Stop()
+}
+
+// resume takes back a stop.
+func (p *port) resume() {
+	p.mu.Lock()
+	p.stopped = false
+	r, ok := p.dev.(interface{ Resume() error })
+	if ok {
+		ok = r.Resume() == nil
+	}
+	dev := p.dev
+	p.mu.Unlock()
+	switch {
+	case ok:
+		p.start()
+	case dev != nil:
+		p.lost(dev, errors.New("it cannot be read again"))
+	}
 }
 
 func (p *port) close() error {

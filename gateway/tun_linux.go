@@ -126,6 +126,14 @@ func (t *tun) Stop() (err error) {
 	return err
 }
 
+// Resume takes back a Stop.
+func (t *tun) Resume() (err error) {
+	for _, q := range t.queues {
+		err = errors.Join(err, q.f.SetReadDeadline(time.Time{}))
+	}
+	return err
+}
+
 func (t *tun) Close() (err error) {
 	for _, q := range t.queues {
 		err = errors.Join(err, q.f.Close())

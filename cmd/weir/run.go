@@ -3,21 +3,29 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strconv"
 	"syscall"
+	"time"
 
+	"weir/control"
 	"weir/gateway"
 	"weir/sandbox"
 )
 
 type runCmd struct {
-	Machine string   `arg:"" help:"Machine directory; each interface of its machine.yaml has a link."`
-	Command []string `arg:"" optional:"" passthrough:"" help:"With --userns: the program and its arguments, behind --."`
-	Userns  bool     `help:"As an ordinary user: in namespaces of its own, where the command is at the other end of the first interface."`
-	Queues  int      `help:"Queues of each device; 0 is one for each CPU." default:"0"`
-	Sandbox string   `enum:"auto,must,off" default:"auto" help:"Give up privileges when the devices are open: as far as the system can (auto), all of them or end (must), or not (off)."`
+	Machine  string   `arg:"" help:"Machine directory; each interface of its machine.yaml has a link."`
+	Command  []string `arg:"" optional:"" passthrough:"" help:"With --userns: the program and its arguments, behind --."`
+	Userns   bool     `help:"As an ordinary user: in namespaces of its own, where the command is at the other end of the first interface."`
+	Queues   int      `help:"Queues of each device; 0 is one for each CPU." default:"0"`
+	State    string   `placeholder:"FILE" help:"Write the connections there every few seconds, and begin with those that are there."`
+	Takeover bool     `help:"Take devices and connections from the weir that runs with the same control socket, which then ends."`
+	Sandbox  string   `enum:"auto,must,off" default:"auto" help:"Give up privileges when the devices are open: as far as the system can (auto), all of them or end (must), or not (off)."`
 	watchFlags
 }
 
@@ -40,7 +48,7 @@ Examples:
 
 // seal gives up what a running gateway does not need.
 func (c *runCmd) seal(log *slog.Logger) error {
-	r := sandbox.Enter(sandbox.Policy{Read: []string{c.Machine}, Write: c.written(), Remove: c.removed()})
+	r := sandbox.Enter(sandbox.Policy{Read: []string{c.Machine}, Write: c.allWritten(), Remove: c.removed()})
 	log.Info("sandbox", "capabilities_dropped", r.Capabilities, "landlock", r.Landlock, "seccomp", r.Seccomp)
 	for _, m := range r.Missing {
 		if c.Sandbox == "must" {
@@ -48,6 +56,44 @@ func (c *runCmd) seal(log *slog.Logger) error {
 		}
 		log.Warn("sandbox is not whole", "missing", m)
 	}
+	return nil
+}
+
+// allWritten are the directories of all files that a gateway writes.
+func (c *runCmd) allWritten() []string {
+	dirs := c.written()
+	if c.State != "" {
+		dirs = append(dirs, filepath.Dir(c.State))
+	}
+	return dirs
+}
+
+// handover opens the socket beside the control socket at which a successor asks,
+// or with --takeover the way to the predecessor. A successor listens for its own
+// successor when the predecessor has gone.
+func (c *runCmd) handover(o *gateway.Options, log *slog.Logger) error {
+	path := c.socket()
+	if path == "" {
+		if c.Takeover {
+			return usagef("run: --takeover needs a control socket")
+		}
+		return nil
+	}
+	path += ".handover"
+	if c.Takeover {
+		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			return fmt.Errorf("no weir to take over from: %w", err)
+		}
+		o.Takeover = conn
+		os.Remove(path) // the predecessor has accepted its last
+	}
+	l, err := control.Listen(path)
+	if err != nil {
+		log.Warn("no successor can take over", "error", plain(err))
+		return nil
+	}
+	o.Handover = l
 	return nil
 }
 
@@ -92,6 +138,18 @@ func (c *runCmd) Run(e *env) (err error) {
 			return c.seal(log)
 		}
 	}
+	o.State = c.State
+	if err := c.handover(&o, log); err != nil {
+		return err
+	}
+	if o.Handover != nil {
+		defer o.Handover.Close()
+	}
+	after := func() {}
+	if o.Takeover != nil {
+		defer o.Takeover.Close()
+		o.Opened, o.Ready = nil, func() { after() }
+	}
 	g, errs := gateway.New(c.Machine, o)
 	if len(errs) > 0 {
 		return errorList(errs)
@@ -118,10 +176,31 @@ func (c *runCmd) Run(e *env) (err error) {
 		}
 	}()
 	ctx, end := context.WithCancel(ctx)
-	wait, err := c.serve(ctx, g, j, log)
-	if err != nil {
-		end()
-		return err
+	wait := func() {}
+	if o.Takeover == nil {
+		if wait, err = c.serve(ctx, g, j, log); err != nil {
+			end()
+			return err
+		}
+	} else {
+		after = func() {
+			// The predecessor's sockets are gone when it is.
+			_ = o.Takeover.SetReadDeadline(time.Now().Add(10 * time.Second))
+			_, _ = io.Copy(io.Discard, o.Takeover)
+			w, err := c.serve(ctx, g, j, log)
+			if err != nil {
+				log.Error("not watched", "error", err)
+			} else {
+				wait = w
+			}
+			systemd.say("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()))
+			if c.Sandbox != "off" {
+				if err := c.seal(log); err != nil {
+					log.Error("ending", "error", err)
+					end()
+				}
+			}
+		}
 	}
 	go watchdog(ctx, g, systemd)
 	if u != nil {

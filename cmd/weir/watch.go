@@ -184,12 +184,23 @@ func (f *watchFlags) written() (dirs []string) {
 	return dirs
 }
 
+// socket is the path of the control socket; empty without one.
+func (f *watchFlags) socket() string {
+	switch f.Control {
+	case "none":
+		return ""
+	case "":
+		return controlPath("")
+	}
+	return f.Control
+}
+
 // removed is the directory of the socket, which a gateway that ends takes away.
 func (f *watchFlags) removed() []string {
+	dir := filepath.Dir(f.socket())
 	if f.Control == "none" {
 		return nil
 	}
-	dir := filepath.Dir(controlPath(f.Control))
 	if _, err := os.Stat(dir); err != nil {
 		return nil
 	}
