@@ -111,7 +111,6 @@ func TestASuccessorTakesDevicesAndConnections(t *testing.T) {
 			t.Fatalf("the predecessor: %v", err)
 		}
 		old.done <- nil
-		t.Logf("%s", old.log.text.String())
 		echo()
 		eventually(t, "no control socket", func() error { _, err := os.Stat(socket); return err })
 	}
