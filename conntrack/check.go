@@ -7,8 +7,8 @@ import (
 
 // Check verifies the invariants of a table between packets: no two connections
 // share a tuple, each is reachable by both of its own and by its name, no slot
-// is lost, the by-source chains are whole, no record is kept from workers. It
-// is for tests: it looks at everything.
+// is lost, the by-source chains are whole, no record is kept from workers, no
+// extension and no expectation is lost. It is for tests: it looks at everything.
 func (tb *Table) Check() error {
 	if len(tb.dead) != 0 || len(tb.held) != 0 {
 		return fmt.Errorf("%d dead slots and %d kept ones between packets", len(tb.dead), len(tb.held))
@@ -29,6 +29,9 @@ func (tb *Table) Check() error {
 		liveSlots++
 		if c.flags&inSources != 0 {
 			linked++
+		}
+		if h := tb.extOf(c); h != nil && h.waits && h.children > 0 && c.Status&Dying != 0 {
+			continue // it ended, and its children have not
 		}
 		if c.Status&(Confirmed|Dying) != Confirmed {
 			return fmt.Errorf("slot %d has status %#x between packets", slot, c.Status)
@@ -62,7 +65,60 @@ func (tb *Table) Check() error {
 	if err := tb.index.check(entries); err != nil {
 		return err
 	}
-	return tb.checkSources(linked)
+	if err := tb.checkSources(linked); err != nil {
+		return err
+	}
+	return tb.checkExtensions()
+}
+
+// checkExtensions verifies that every extension belongs to one connection or is
+// free, and every expectation to one master or is free.
+func (tb *Table) checkExtensions() error {
+	owned, expected := map[uint32]bool{}, 0
+	children := map[ID]uint32{}
+	for slot := uint32(1); slot < tb.used; slot++ {
+		c := tb.conn(slot)
+		if c.flags&live == 0 {
+			continue
+		}
+		if tb.ByID(c.master) != nil {
+			children[c.master]++
+		}
+		if c.ext == 0 {
+			continue
+		}
+		if owned[c.ext] {
+			return fmt.Errorf("extension %d belongs to two connections", c.ext)
+		}
+		owned[c.ext] = true
+		for e := tb.exts.at(c.ext).first; e != 0; e = tb.expects.at(e).ofNext {
+			if x := tb.expects.at(e); !x.used || x.Master != c.ID() {
+				return fmt.Errorf("expectation %d is chained to slot %d and is not its own", e, slot)
+			}
+			expected++
+		}
+	}
+	for id, n := range children {
+		if e := tb.extOf(tb.ByID(id)); e == nil || e.children != n {
+			return fmt.Errorf("connection %d has %d children and does not count them so", id, n)
+		}
+	}
+	free := 0
+	for e := tb.exts.free; e != 0; e = tb.exts.at(e).next {
+		free++
+	}
+	if used := max(tb.exts.used, 1) - 1; len(owned)+free != int(used) {
+		return fmt.Errorf("extensions: %d in use, %d free of %d", len(owned), free, used)
+	}
+	x := &tb.expects
+	free = 0
+	for e := x.free; e != 0; e = x.at(e).hashNext {
+		free++
+	}
+	if used := max(x.used, 1) - 1; expected != x.count || expected+free != int(used) {
+		return fmt.Errorf("expectations: %d chained, count %d, %d free of %d", expected, x.count, free, used)
+	}
+	return nil
 }
 
 func (ix *index) check(entries int) error {

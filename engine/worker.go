@@ -40,7 +40,8 @@ const tickEvery = 250_000
 
 // Worker makes a worker. From the first on, the machine belongs to its
 // workers: everything else that is done with it, and with its connections,
-// is done within Do. Settings of connection tracking must not change any more.
+// is done within Do. Settings of connection tracking must not change any more, but
+// for Max and Buckets, within Do.
 func (m *Machine) Worker() *Worker {
 	w := &Worker{m: m}
 	m.Do(func() {
