@@ -81,8 +81,8 @@ func (tb *Table) checkExtensions() error {
 		if c.flags&live == 0 {
 			continue
 		}
-		if tb.ByID(c.master) != nil {
-			children[c.master]++
+		if tb.ByID(tb.Master(c)) != nil {
+			children[tb.Master(c)]++
 		}
 		if c.ext == 0 {
 			continue
