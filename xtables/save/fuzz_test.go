@@ -13,7 +13,8 @@ import (
 )
 
 // FuzzParse feeds anything to the parser: it does not panic, every error has a
-// place inside the text, and what is accepted prints to a fixed point.
+// place inside the text, and what is accepted prints and formats to a fixed
+// point.
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.txt")
 	for _, name := range files {
@@ -50,16 +51,6 @@ func FuzzParse(f *testing.F) {
 		if (file == nil) != (len(errs) > 0) {
 			t.Fatalf("file %v, %d errors", file, len(errs))
 		}
-		if file == nil {
-			return
-		}
-		once := save.Print(file)
-		again, errs := save.Parse("f", once, fam, list)
-		if len(errs) > 0 {
-			t.Fatalf("printed:\n%s%v", once, errs)
-		}
-		if twice := save.Print(again); string(twice) != string(once) {
-			t.Fatalf("printed:\n%sthen:\n%s", once, twice)
-		}
+		fixed(t, "f", src, fam)
 	})
 }
