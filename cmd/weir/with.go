@@ -46,7 +46,9 @@ type withCmd struct {
 func (withCmd) Help() string {
 	return `Runs a program that finds iptables, iptables-save, iptables-restore and their ip6tables twins and ipset on its PATH as programs that read and write rules.v4, rules.v6 and ipset.save of the machine directory, and never the kernel. Messages and exit statuses are those of iptables-legacy 1.8.9. It needs no root; each command is one atomic change.
 
-A program that calls iptables by its full path (/usr/sbin/iptables) reaches the real one.
+A program that calls iptables by its full path (/usr/sbin/iptables), as ufw and shorewall do, reaches the real one unless weir is mounted over it, which an ordinary user can do for himself:
+
+  unshare -rm sh -c 'mount --bind "$(command -v weir)" /usr/sbin/xtables-nft-multi && weir with router -- ufw --force enable'
 
 Examples:
   weir with router -- iptables -A INPUT -p tcp --dport 22 -j ACCEPT
