@@ -93,6 +93,11 @@ func (c *Writer) Interface(name string) error {
 // nanoseconds since the epoch, with a comment unless that is empty. Comments
 // beyond 65,535 bytes are cut.
 func (c *Writer) Packet(name string, time int64, data []byte, comment string) error {
+	return c.Part(name, time, data, len(data), comment)
+}
+
+// Part is Packet for the beginning of a packet that has length bytes.
+func (c *Writer) Part(name string, time int64, data []byte, length int, comment string) error {
 	id, err := c.number(name)
 	if err != nil {
 		return err
@@ -102,7 +107,7 @@ func (c *Writer) Packet(name string, time int64, data []byte, comment string) er
 	le.PutUint64(c.buf, ngEnhanced)
 	le.PutUint32(c.buf[8:], id)
 	le.PutUint64(c.buf[12:], bits.RotateLeft64(uint64(time), 32))
-	le.PutUint64(c.buf[20:], uint64(uint32(len(data)))<<32|uint64(uint32(len(data))))
+	le.PutUint64(c.buf[20:], uint64(uint32(max(length, len(data))))<<32|uint64(uint32(len(data))))
 	c.buf = append(c.buf, data...)
 	c.pad()
 	if comment != "" {

@@ -636,3 +636,40 @@ func TestAFloodOfReadersHoldsNobodyUp(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+func TestRangesOfPorts(t *testing.T) {
+	for _, c := range []struct {
+		rule, target string
+		external     string
+		proto        string
+		want         int
+	}{
+		{"-o wan0 -j MASQUERADE", "MASQUERADE", "203.0.113.2", "tcp", Ports},
+		{"-o wan0 -p tcp -j MASQUERADE --to-ports 1024-2047", "MASQUERADE", "203.0.113.2", "tcp", 1024},
+		{"-o wan0 -p tcp -j MASQUERADE --to-ports 1024-2047", "MASQUERADE", "203.0.113.2", "udp", Ports},
+		{"-p udp -j SNAT --to-source 203.0.113.2:5000", "SNAT", "203.0.113.2", "udp", 1},
+		{"-p udp -j SNAT --to-source 203.0.113.2-203.0.113.9:5000-5099 --random", "SNAT", "203.0.113.9", "udp", 100},
+		{"-p udp -j SNAT --to-source 203.0.113.2-203.0.113.9:5000-5099", "SNAT", "203.0.113.10", "udp", Ports},
+		{"-j SNAT --to-source 2001:db8::1", "SNAT", "2001:db8::1", "tcp", Ports},
+		{"-p tcp -j SNAT --to-source [2001:db8::1-2001:db8::3]:10-19", "SNAT", "2001:db8::2", "tcp", 10},
+		{"-j ACCEPT", "ACCEPT", "203.0.113.2", "tcp", Ports},
+	} {
+		var list []portRange
+		if r, ok := rangeOf(&Rule{Text: c.rule, Target: c.target}); ok {
+			list = append(list, r)
+		}
+		if got := capacity(list, netip.MustParseAddr(c.external), c.proto); got != c.want {
+			t.Errorf("%s gives %s %s %d ports, want %d", c.rule, c.external, c.proto, got, c.want)
+		}
+	}
+	r := newRig(t, Options{})
+	r.run("iptables", "-t", "nat", "-F")
+	r.run("iptables", "-t", "nat", "-A", "POSTROUTING", "-p", "udp", "-j", "MASQUERADE", "--to-ports", "2000-2009")
+	for i := range 9 {
+		r.send("lan0 udp 192.0.2.11:" + itoa(5000+i) + " > 198.51.100.1:53 len=30")
+	}
+	r.s.look()
+	if a := r.s.Alarms(); len(a) != 1 || a[0].Name != "ports 203.0.113.2 udp" || a[0].Level != "warning" || a[0].Share != 0.9 {
+		t.Errorf("nine of ten ports: %+v", a)
+	}
+}

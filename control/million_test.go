@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func TestListsOfManyConnections(t *testing.T) {
 		rows  int
 	}{
 		{"sort=-bytes&limit=50", 50}, {"sort=src&limit=50&offset=10000", 50}, {"sort=timeout&limit=50&sport=1030", -1},
-		{"format=text", n}, {"protocol=tcp", 0}, {"nat", 1}, {"top", 1},
+		{"format=text", n}, {"protocol=tcp", 0}, {"conntrack -L", n}, {"nat", 1}, {"top", 1},
 	} {
 		stop, worst := make(chan struct{}), make(chan time.Duration)
 		go func() {
@@ -89,6 +90,17 @@ func TestListsOfManyConnections(t *testing.T) {
 		case c.query == "top":
 			if l := r.s.Top("src", 20).List; len(l) == 1 && l[0].Connections == n {
 				rows = 1
+			}
+		case c.query == "conntrack -L":
+			a, err := r.s.Run(Call{Program: "conntrack", Args: []string{"-L"}})
+			if err != nil || a.Status != 0 {
+				t.Errorf("conntrack -L: %v %d", err, a.Status)
+			}
+			var lines counter
+			lines.Write(a.Stdout)
+			rows = int(lines)
+			if first, _, _ := strings.Cut(string(a.Stdout), "\n"); !strings.Contains(first, " sport=1024 ") {
+				t.Errorf("the oldest is not the first: %s", first)
 			}
 		case q.Has("limit"):
 			var p Page

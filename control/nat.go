@@ -27,7 +27,8 @@ type PortUse struct {
 	Peer     netip.Addr `json:"peer"`
 	PeerPort uint16     `json:"peer_port"`
 	Used     int        `json:"used"`
-	// Share is Used of Ports.
+	// Ports is how many there are, Share Used of them.
+	Ports int     `json:"ports"`
 	Share float64 `json:"share"`
 }
 
@@ -92,18 +93,21 @@ func (s *Server) PortUse(external netip.Addr, limit int) NATUse {
 		proto    uint8
 	}
 	sides := map[side]*AddressUse{}
+	given := s.ranges()
+	ports := map[side]int{}
 	for k, n := range uses {
 		d := side{k.external, k.family, k.proto}
 		a := sides[d]
 		if a == nil {
 			a = &AddressUse{External: k.external.IP(k.family), Protocol: protocolName(k.proto)}
 			sides[d] = a
+			ports[d] = capacity(given, a.External, a.Protocol)
 		}
-		share := float64(n) / Ports
+		share := float64(n) / float64(ports[d])
 		a.Connections += n
 		a.Peers++
 		a.Fullest = max(a.Fullest, share)
-		r.Peers = append(r.Peers, PortUse{a.External, a.Protocol, k.peer.IP(k.family), k.port, n, share})
+		r.Peers = append(r.Peers, PortUse{a.External, a.Protocol, k.peer.IP(k.family), k.port, n, ports[d], share})
 	}
 	slices.SortFunc(r.Peers, func(a, b PortUse) int {
 		return cmp.Or(cmp.Compare(b.Used, a.Used), a.External.Compare(b.External), a.Peer.Compare(b.Peer),

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/conntrack"
 	ctverbs "weir/conntrack/verbs"
 	"weir/engine"
 	"weir/ipset"
@@ -182,6 +183,12 @@ func (s *Server) conntrack(c Call, a *Answer) {
 	}
 	if bad != nil {
 		a.Status, a.Stderr = bad.Status, bad.Output()
+		return
+	}
+	if cmd.Reads() {
+		pages := func(f func(*conntrack.Table, *conntrack.Conn, int64)) { s.each(f, nil) }
+		res := cmd.Run(ctverbs.Machine{Pages: pages}, s.target.Now())
+		a.Status, a.Stdout, a.Stderr = res.Status, res.Stdout, res.Stderr
 		return
 	}
 	s.target.Do(func(m *engine.Machine) {

@@ -204,6 +204,9 @@ type LogRecord struct {
 	Level  uint8  // syslog level 0 to 7
 	Group  uint16 // NFLOG
 	Text   string // without the time; as the kernel writes it
+	// Size is how many bytes of the packet a listener shall get (NFLOG); 0 is
+	// all.
+	Size uint32
 	// Rule is the rule that logs, "filter FORWARD 3: -p tcp -j LOG"; empty if
 	// no rule does.
 	Rule string

@@ -37,6 +37,7 @@ type record struct {
 	time    int64
 	in, out string
 	data    []byte // with Capture only
+	length  int    // of the packet
 }
 
 // Journal is a hook.Logger that writes to files. Make one with New.
@@ -94,7 +95,11 @@ func (j *Journal) Log(t *hook.Traversal, l hook.LogRecord) {
 		}
 		if j.opt.Capture != nil && t.Pkt != nil && (l.Source == "LOG" || l.Source == "NFLOG") {
 			d := t.Pkt.Data
-			r.data = slices.Clone(d[:min(len(d), j.opt.Snap)])
+			n := min(len(d), j.opt.Snap)
+			if l.Size > 0 {
+				n = min(n, int(l.Size))
+			}
+			r.data, r.length = slices.Clone(d[:n]), len(d)
 		}
 	}
 	select {
@@ -163,7 +168,7 @@ func (j *Journal) packet(r *record) (err error) {
 	if name == "" {
 		name = r.out
 	}
-	return j.pcap.Packet(name, r.time, r.data, comment)
+	return j.pcap.Part(name, r.time, r.data, r.length, comment)
 }
 
 // failed gives a writer up: what it holds may be cut off in the middle.

@@ -21,7 +21,7 @@ import (
 
 const rules = `*filter
 -A INPUT -p udp -j LOG --log-prefix "dns "
--A INPUT -p udp -j NFLOG --nflog-group 5 --nflog-prefix five
+-A INPUT -p udp -j NFLOG --nflog-group 5 --nflog-prefix five --nflog-size 40
 -A INPUT -p udp -m comment --comment "behind" -j DROP
 COMMIT
 `
@@ -85,14 +85,14 @@ func TestLinesRecordsAndPackets(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if n++; len(f.Data) != 58 || f.Time != 1_700_000_000_123_456_000 || f.IfName != "lan0" {
+		if n++; len(f.Data) != []int{0, 58, 40}[n] || f.OrigLen != 58 || f.Time != 1_700_000_000_123_456_000 || f.IfName != "lan0" {
 			t.Errorf("%+v", f)
 		}
 	}
 	if n != 2 {
 		t.Errorf("%d packets", n)
 	}
-	for _, c := range []string{`filter INPUT 1: -p udp -j LOG --log-prefix "dns "`, "filter INPUT 2: -p udp -j NFLOG --nflog-prefix five --nflog-group 5"} {
+	for _, c := range []string{`filter INPUT 1: -p udp -j LOG --log-prefix "dns "`, "filter INPUT 2: -p udp -j NFLOG --nflog-prefix five --nflog-group 5 --nflog-size 40"} {
 		if !bytes.Contains(pcap.Bytes(), []byte(c)) {
 			t.Errorf("no packet has the comment %s", c)
 		}

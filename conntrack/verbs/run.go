@@ -1,6 +1,8 @@
 package verbs
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 
 	"weir/conntrack"
@@ -11,6 +13,10 @@ import (
 // Machine is what commands work on.
 type Machine struct {
 	Table *conntrack.Table
+	// Pages, if set, calls f with every connection in no order; it holds the
+	// table for a few of them at a time. A command that Reads then needs no
+	// Table, and nobody holds it for as long as a long list takes.
+	Pages func(f func(tb *conntrack.Table, c *conntrack.Conn, now int64))
 	// Rand chooses ports where -n and -g leave a choice.
 	Rand hook.Rand
 	// Helper finds a helper by name for a family and protocol; nil for none.
@@ -47,6 +53,11 @@ func (c *Command) Run(m Machine, now int64) Result {
 	}
 	r.count()
 	return r.res
+}
+
+// Reads reports a list of connections that changes nothing.
+func (c *Command) Reads() bool {
+	return c.Verb == List && c.Table == Connections && !c.opts.has(optZero)
 }
 
 // Listens reports -E: what it prints is for MatchEvent and Printer to tell.
@@ -191,6 +202,10 @@ func (r *run) list() *Failure {
 	if r.opts.has(optStatus) && mask == 0 {
 		return failed("invalid parameters")
 	}
+	if r.m.Pages != nil && r.Reads() {
+		r.pages(mask)
+		return nil
+	}
 	tb.Each(r.now, func(c *conntrack.Conn) bool {
 		if c.Status&mask != r.ct.status || !r.Match(tb, c, r.now) {
 			return true
@@ -206,6 +221,32 @@ func (r *run) list() *Failure {
 		r.res.Stdout = append(r.res.Stdout, r.print.Tail("conntrack")...)
 	}
 	return nil
+}
+
+// pages is list without holding the table: what was read in any order is put
+// into the order in which the connections were made.
+func (r *run) pages(mask conntrack.Status) {
+	type row struct {
+		seq      uint64
+		from, to int
+	}
+	var rows []row
+	var text []byte
+	r.m.Pages(func(tb *conntrack.Table, c *conntrack.Conn, now int64) {
+		if c.Status&mask == r.ct.status && r.Match(tb, c, now) {
+			from := len(text)
+			text = r.print.Entry(text, tb, c, now)
+			rows = append(rows, row{c.Seq, from, len(text)})
+		}
+	})
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.seq, b.seq) })
+	r.res.Stdout = slices.Grow(r.res.Stdout, len(text)+len(rows)+64)
+	for _, x := range rows {
+		r.line("conntrack", func(b []byte) []byte { return append(b, text[x.from:x.to]...) })
+	}
+	if r.head {
+		r.res.Stdout = append(r.res.Stdout, r.print.Tail("conntrack")...)
+	}
 }
 
 func (r *run) remove() {

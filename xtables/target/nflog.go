@@ -16,7 +16,7 @@ func NFLog() xtables.TargetExt {
 		Name: "NFLOG", Families: xtables.Both,
 		Options: one("nflog-group", "nflog-prefix", "nflog-range", "nflog-size", "nflog-threshold"),
 		Parse:   parseNFLog,
-		Doc:     "group and prefix go to the log; size, range and threshold are kept for listeners that copy",
+		Doc:     "group and prefix go to the log, as many bytes as size says to captures; range has no effect, as in Linux, and threshold none where each line is written at once",
 	}
 }
 
@@ -62,7 +62,11 @@ func parseNFLog(_ *xtables.Context, given []xtables.Given) (xtables.Target, erro
 
 func (m *nflogTarget) Do(t *hook.Traversal) xtables.Code {
 	if t.Env.Log != nil {
-		t.Env.Log.Log(t, hook.LogRecord{Source: "NFLOG", Level: 5, Group: m.group, Rule: t.Rule(),
+		size := uint32(0)
+		if m.hasSize {
+			size = m.length
+		}
+		t.Env.Log.Log(t, hook.LogRecord{Source: "NFLOG", Level: 5, Group: m.group, Rule: t.Rule(), Size: size,
 			Text: string(logline.Append(make([]byte, 0, 256), m.prefix, t, logline.All))})
 	}
 	return xtables.Continue
