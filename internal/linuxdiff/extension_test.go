@@ -126,7 +126,7 @@ func differ(t *testing.T, k *kernel.Kernel, v6 bool, rules string, packets []gen
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.steer.follow(res.Events)
+		w.follow(p.Data, &res)
 		now := time.Now().UnixNano()
 		got := engine.Result{}
 		if p.In == gen.Local {

@@ -129,7 +129,7 @@ func TestTheWayOutGoes(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					w.steer.follow(res.Events)
+					w.follow(p.data, &res)
 					w.events, w.now = w.events[:0], time.Now().UnixNano()
 					got := w.m.Receive(w.m.Ifaces().Name(p.dev), packet.Link{}, slices.Clone(p.data), w.now)
 					if d := packetDifference(p.data, &res, &got, w, false); d != nil {

@@ -69,7 +69,7 @@ func (p *player) inject(dev string, pkt []byte) []kernel.Output {
 			p.met++
 		}
 	}
-	p.w.steer.follow(res.Events)
+	p.w.follow(pkt, &res)
 	got := p.w.run(in, time.Now().UnixNano())
 	if d := packetDifference(pkt, &res, &got, p.w, true); d != nil {
 		d.Packet = len(p.played) - 1

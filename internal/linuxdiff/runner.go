@@ -186,7 +186,7 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		if res.Refused != nil && !errors.Is(res.Refused, syscall.EPERM) && len(res.Trace) == 0 && len(res.Out) == 0 {
 			continue // the socket refused it, no hook saw it
 		}
-		w.steer.follow(res.Events)
+		w.follow(p.Data, &res)
 		w.steer.more = func() []kernel.Entry { return r.newcomers(w) }
 		got := w.run(p, time.Now().UnixNano()+w.ahead)
 		used = used || tellsMTU(p.Data) || got.Reason == hook.ReasonNoRoute || got.Reason == hook.ReasonProhibited

@@ -408,7 +408,7 @@ func (s *scene) packet(it *replay.Item) (*Difference, error) {
 	res.Out = append(pending.Out, res.Out...)
 	res.Events = slices.DeleteFunc(append(pending.Events, res.Events...), expired)
 	data := slices.Clone(it.Data)
-	s.w.steer.follow(res.Events)
+	s.w.follow(data, &res)
 	s.w.steer.more = nil
 	s.w.events = s.w.events[:0]
 	got := s.w.receive(it, slices.Clone(it.Data))

@@ -289,7 +289,7 @@ func sameSets(t *testing.T, k *kernel.Kernel, d setDice, sets, rules string, pac
 	for i, p := range packets {
 		res, err := k.Inject(p.In, p.Data)
 		must(err)
-		w.steer.follow(res.Events)
+		w.follow(p.Data, &res)
 		got := w.run(p, time.Now().UnixNano())
 		var trace []string
 		for _, l := range res.Trace {

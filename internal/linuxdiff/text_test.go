@@ -251,7 +251,7 @@ func playBoth(t *testing.T, k *kernel.Kernel, w *subject, list []gen.Packet) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.steer.follow(res.Events)
+		w.follow(p.Data, &res)
 		w.run(p, time.Now().UnixNano())
 	}
 }

@@ -254,7 +254,7 @@ func TestPacketsOfEnteredConnectionsAsLinux(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				x.w.steer.follow(res.Events)
+				x.w.follow(p.Data, &res)
 				got := x.w.run(p, time.Now().UnixNano())
 				if d := packetDifference(p.Data, &res, &got, x.w, false); d != nil {
 					t.Errorf("%s, IPv6 %v, packet %d: %v", c.name, v6, i, d)

@@ -11,6 +11,7 @@ import (
 	"weir/conntrack"
 	"weir/engine"
 	"weir/helper"
+	"weir/hook"
 	"weir/iface"
 	"weir/internal/gen"
 	"weir/internal/kernel"
@@ -23,6 +24,7 @@ import (
 type subject struct {
 	m      *engine.Machine
 	steer  *steer
+	jar    jar
 	events []kernel.Event
 	now    int64
 	// ahead is how much further its time is than the kernel's, in ns; slack is
@@ -76,6 +78,8 @@ func newSubject(c *gen.Case, mode Mode) (*subject, error) {
 
 // open makes the machine and listens to its events.
 func (s *subject) open(cfg engine.Config) error {
+	s.jar.made = map[hook.Ends][]baked{}
+	cfg.Cookies = &s.jar
 	m, errs := engine.New(cfg)
 	if len(errs) > 0 {
 		return fmt.Errorf("weir refuses the machine: %w", errors.Join(errs...))
