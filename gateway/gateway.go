@@ -68,6 +68,7 @@ type Gateway struct {
 	ports []*port
 	byDev map[int]*port // by interface index
 
+	dir    string
 	sysctl map[string]string // never changes
 	macs   map[string]MAC    // of devices, by name
 
@@ -93,7 +94,7 @@ func New(dir string, o Options) (*Gateway, []error) {
 	if m == nil {
 		return nil, errs
 	}
-	g := &Gateway{opt: o, clock: o.Clock, log: o.Logger, mach: m, sysctl: m.Sysctl, macs: map[string]MAC{}}
+	g := &Gateway{opt: o, clock: o.Clock, log: o.Logger, mach: m, sysctl: m.Sysctl, dir: m.Dir, macs: map[string]MAC{}}
 	if g.clock == nil {
 		g.clock = steadyClock(time.Now())
 	}
@@ -214,7 +215,7 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 	for _, p := range g.ports {
 		p.start()
 	}
-	g.log.Info("running", "machine", g.mach.Dir, "interfaces", len(g.ports))
+	g.log.Info("running", "machine", g.dir, "interfaces", len(g.ports))
 	if g.opt.Ready != nil {
 		g.opt.Ready()
 	}
@@ -292,7 +293,7 @@ func (g *Gateway) Do(f func(m *engine.Machine)) { g.eng.Do(func() { f(g.eng) }) 
 func (g *Gateway) Now() int64 { return g.clock() }
 
 // Dir is the machine's directory.
-func (g *Gateway) Dir() string { return g.mach.Dir }
+func (g *Gateway) Dir() string { return g.dir }
 
 // portOf is the port of an interface of the machine, nil for lo.
 func (g *Gateway) portOf(i *iface.Iface) *port { return g.byDev[i.Index] }

@@ -3,10 +3,13 @@ package gateway
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"weir/engine"
 	"weir/packet"
@@ -132,12 +135,15 @@ func TestThroughLinksInMemory(t *testing.T) {
 	if got, want := ends(b.read(t, b.lan)), "198.51.100.1:53 > 192.0.2.10:4000 answer"; got != want {
 		t.Errorf("back: %s, want %s", got, want)
 	}
-	n := 0
-	b.g.Do(func(m *engine.Machine) { n = m.Conntrack().Len() })
-	st := b.g.Stats()
-	if n != 1 || st[0].RxPackets != 1 || st[0].TxPackets != 1 || st[1].RxPackets != 2 || st[1].TxPackets != 1 {
-		t.Errorf("%d connections, counters %+v", n, st)
-	}
+	eventually(t, "not all is counted", func() error {
+		n := 0
+		b.g.Do(func(m *engine.Machine) { n = m.Conntrack().Len() })
+		st := b.g.Stats()
+		if n != 1 || st[0].RxPackets != 1 || st[0].TxPackets != 1 || st[1].RxPackets != 2 || st[1].TxPackets != 1 {
+			return fmt.Errorf("%d connections, counters %+v", n, st)
+		}
+		return nil
+	})
 }
 
 func TestReloadSwapsWholeOrNotAtAll(t *testing.T) {
@@ -188,4 +194,17 @@ func TestAnInterfaceNeedsALink(t *testing.T) {
 	if _, errs := New(d, Options{}); len(errs) != 1 {
 		t.Errorf("%v", errs)
 	}
+}
+
+// eventually waits for f, for what happens soon but not at once.
+func eventually(t *testing.T, what string, f func() error) {
+	t.Helper()
+	var err error
+	for range 200 {
+		if err = f(); err == nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal(errors.Join(errors.New(what), err))
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -330,17 +329,4 @@ func (p *process) stop() {
 		p.t.Errorf("weir: %v", err)
 	}
 	p.done <- nil
-}
-
-// eventually waits for f, for what happens soon but not at once.
-func eventually(t *testing.T, what string, f func() error) {
-	t.Helper()
-	var err error
-	for range 200 {
-		if err = f(); err == nil {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal(errors.Join(errors.New(what), err))
 }
