@@ -39,7 +39,9 @@ func (r *run) getExpect() *Failure {
 }
 
 // createExpect is -I expect: a connection that is to come, with the one that is
-// given as its master. Linux: ctnetlink_create_expect.
+// given as its master. It lives as long as the helper says; the timeout of the
+// command line is for helpers outside of the kernel. Linux:
+// ctnetlink_create_expect.
 func (r *run) createExpect() *Failure {
 	tb := r.m.Table
 	o := r.tuples()[conntrack.Original]
@@ -50,9 +52,12 @@ func (r *run) createExpect() *Failure {
 	if tb.Helper(master) == 0 {
 		return failed("Operation not supported")
 	}
-	x := &conntrack.Expect{Tuple: r.exp.tuple, SrcMask: r.mask.tuple.Src, SrcL4Mask: r.mask.tuple.SrcL4, Master: master.ID(), Flags: conntrack.ExpectUserspace}
+	x := &conntrack.Expect{Tuple: r.exp.tuple, SrcMask: r.mask.tuple.Src, SrcL4Mask: r.mask.tuple.SrcL4, Master: master.ID()}
 	x.Tuple.Proto, x.Tuple.L3 = r.number, r.family
-	e, res := tb.Expect(x, false, r.now)
+	if tb.FindExpect(&x.Tuple, 0) != nil {
+		return failed("File exists")
+	}
+	_, res := tb.Expect(x, false, r.now)
 	switch res {
 	case conntrack.ExpectOK:
 	case conntrack.ExpectBusy:
@@ -64,7 +69,6 @@ func (r *run) createExpect() *Failure {
 	default:
 		return failed("Cannot send after transport endpoint shutdown")
 	}
-	tb.RenewExpect(e, int64(r.ct.timeout)*second, r.now)
 	r.res.Changed = true
 	return nil
 }

@@ -2,6 +2,7 @@ package linuxdiff
 
 import (
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/conntrack"
 	"weir/conntrack/show"
 	"weir/conntrack/verbs"
 	"weir/engine"
@@ -307,4 +309,46 @@ func TestSavedStateIsWhatConntrackReads(t *testing.T) {
 		weir[i] = strings.Replace(weir[i], "helper=ftp ", "", 1)
 	}
 	sameLines(t, "-R", linux, weir, 3)
+}
+
+// TestExpectCommandsAsConntrack asks for, makes and removes expectations of an
+// FTP connection.
+func TestExpectCommandsAsConntrack(t *testing.T) {
+	k := dialogueKernel(t)
+	d := dialogues()[0]
+	s := settings()[0]
+	if err := k.Reload(d.rulesIn(&s)); err != nil {
+		t.Fatal(err)
+	}
+	p := &player{}
+	if diff, err := d.playIn(&s, k, p, 1); err != nil || diff != nil {
+		t.Fatal(diff, err)
+	}
+	var master, next conntrack.Tuple
+	tb := p.w.m.Conntrack()
+	tb.EachExpect(func(e *conntrack.Expect) bool {
+		master, next = tb.ByID(e.Master).Tuple[conntrack.Original], e.Tuple
+		return true
+	})
+	if next.Proto == 0 {
+		t.Fatal("nothing is expected")
+	}
+	x := &commander{tool: tool{k: k, name: "conntrack"}, w: p.w, slack: 3}
+	ends := func(t *conntrack.Tuple) string {
+		return " -s " + t.Src.IP(t.L3).String() + " -d " + t.Dst.IP(t.L3).String() + " -p tcp"
+	}
+	ports := func(t *conntrack.Tuple) string { return fmt.Sprintf(" --sport %d --dport %d", t.SrcL4, t.DstL4) }
+	masks := " --mask-src 255.255.255.255 --mask-dst 255.255.255.255 --mask-port-src 0 --mask-port-dst 65535"
+	reply := " --reply-port-src 1 --reply-port-dst 2"
+	made := "-I expect" + ends(&master) + ports(&master) + " -t 50 --tuple-src 192.0.2.77 --tuple-dst 198.51.100.77 --tuple-port-src 10 --tuple-port-dst 11"
+	for _, line := range []string{
+		"-L expect", "-C expect", "-L expect -o xml", "-L expect -f ipv6",
+		"-G expect" + ends(&next) + ports(&next) + reply, "-G expect" + ends(&next) + " --sport 77 --dport 1" + reply,
+		"-D expect" + ends(&next) + ports(&next) + reply, "-D expect" + ends(&next) + ports(&next) + reply, "-L expect",
+		// Of what conntrack makes it forgets the protocol, so it is not listed here.
+		made + masks, made + masks, "-C expect", "-F expect", "-C expect", made,
+		strings.Replace(made, "--dport 21", "--dport 22", 1) + masks, "-F conntrack", made + masks,
+	} {
+		x.run(t, line)
+	}
 }
