@@ -39,6 +39,11 @@ type Config struct {
 	// Accounts is a text as "nfacct list" writes it: the accounting objects
 	// that rules may name.
 	Accounts Text
+	// Proc is state of rules that have a name, as files of /proc/net show it,
+	// and Jiffies what the tick counter stood at when they were read; 0 takes
+	// the newest time in them.
+	Proc    []ProcFile
+	Jiffies int64
 	// Users and Groups are the numbers of names for -m owner; nil is those
 	// that are the same on every Debian.
 	Users, Groups map[string]uint32
@@ -141,6 +146,12 @@ func New(c Config) (*Machine, []error) {
 		errs = append(errs, es...)
 		if len(es) == 0 {
 			errs = append(errs, m.SetRules(rules)...)
+		}
+	}
+	if len(errs) == 0 {
+		errs = append(errs, m.loadProc(c.Proc, c.Start, c.Jiffies)...)
+		if m.unclocked {
+			m.later = func(now int64) { m.loadProc(c.Proc, now, c.Jiffies) }
 		}
 	}
 	for _, e := range verbs.LoadState(m.Commands(), c.Connections.Text, m.known.Labels, c.Start) {

@@ -41,6 +41,10 @@ type Machine struct {
 	ready             bool
 	// unclocked: timeouts that were loaded begin with the first packet.
 	unclocked bool
+	// later loads the state of rules then.
+	later func(now int64)
+	// jiffies is what the kernel's tick counter is ahead of the clock.
+	jiffies int64
 	// interpret: rules are walked one by one.
 	interpret bool
 }
@@ -227,6 +231,7 @@ func (m *Machine) tick(now int64) {
 			m.unclocked = false
 			m.shared.Sets.Shift(now)
 			m.env.CT.Shift(now)
+			m.later(now)
 		}
 		m.env.CT.Tick(now)
 		m.router.Tick(now)

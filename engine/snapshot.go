@@ -32,6 +32,7 @@ func (m *Machine) LoadSnapshot(b []byte) (err error) {
 		if now, err = m.env.CT.LoadSnapshot(b); err == nil && m.unclocked {
 			m.unclocked = false
 			m.shared.Sets.Shift(now)
+			m.later(now)
 		}
 	})
 	return err

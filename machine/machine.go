@@ -36,6 +36,11 @@ type Machine struct {
 	Connections, Labels File
 	// Accounts is the text of nfacct.list, as nfacct list writes it.
 	Accounts File
+	// Proc is the files of the directories xt_recent, ipt_hashlimit and
+	// ip6t_hashlimit, as /proc/net shows them; Jiffies the number in the file
+	// jiffies, what the tick counter stood at when they were read. 0: unknown.
+	Proc    []ProcFile
+	Jiffies int64
 	// Users and Groups are the numbers of passwd and group, nil without.
 	Users, Groups map[string]uint32
 	// Sysctl holds the settings that concern weir, by their dotted name; an
@@ -186,6 +191,7 @@ func (l *loader) rest(dir string) {
 	l.m.Connections = l.read(dir, "conntrack.save")
 	l.m.Labels = l.read(dir, "connlabel.conf")
 	l.m.Accounts = l.read(dir, "nfacct.list")
+	l.proc(dir)
 	l.m.Users, l.m.Groups = l.ids(l.read(dir, "passwd")), l.ids(l.read(dir, "group"))
 	if f := l.read(dir, "sysctl.conf"); f.Text != nil {
 		l.sysctlConf(f)

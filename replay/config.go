@@ -8,7 +8,12 @@ import (
 
 // Config is what the engine wants to know of a machine.
 func Config(m *machine.Machine, seed uint64) engine.Config {
+	var proc []engine.ProcFile
+	for _, f := range m.Proc {
+		proc = append(proc, engine.ProcFile{Dir: f.Dir, Name: f.Name, Text: engine.Text(f.File)})
+	}
 	return engine.Config{
+		Proc: proc, Jiffies: m.Jiffies,
 		Ifaces: m.Ifaces, Routes: m.Routes, Complete4: m.Complete4, Complete6: m.Complete6,
 		Rules4: engine.Text(m.Rules4), Rules6: engine.Text(m.Rules6), Sets: engine.Text(m.IPSets),
 		Connections: engine.Text(m.Connections), Labels: engine.Text(m.Labels), Accounts: engine.Text(m.Accounts),

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 
@@ -33,6 +35,7 @@ type replayCmd struct {
 	Save            string  `placeholder:"FILE" help:"IPv4 tables with counters, as iptables-save -c."`
 	Save6           string  `name:"save6" placeholder:"FILE" help:"IPv6 tables with counters, as ip6tables-save -c."`
 	StateOut        string  `placeholder:"FILE" help:"The connections at the end as conntrack.save of a machine directory has them."`
+	Proc            string  `placeholder:"DIR" help:"The state of -m recent and -m hashlimit at the end, as files of /proc/net: DIR/xt_recent/NAME, DIR/ipt_hashlimit/NAME, DIR/ip6t_hashlimit/NAME."`
 	Nfacct          string  `placeholder:"FILE" help:"The accounting objects at the end, as nfacct list."`
 	Stats           string  `placeholder:"FILE" help:"Statistics of connection tracking, as conntrack -S."`
 	At              float64 `placeholder:"SECONDS" help:"Let the clock run on so long after the last packet before the tables are written."`
@@ -107,7 +110,7 @@ func (c *replayCmd) Run(e *env) (err error) {
 	for _, n := range src.Skipped.Notes() {
 		fmt.Fprintf(e.stderr, "%s: %s\n", c.Capture, n)
 	}
-	if w.none() {
+	if w.none() && c.Proc == "" {
 		sum.print(e, eng)
 	}
 	return runErr
@@ -262,12 +265,28 @@ func (w *writers) finish(c *replayCmd, eng *engine.Machine, r *replay.Runner) er
 		w.nfacct.Write(eng.Known().Accounts.Append(nil))
 	}
 	var first error
+	if c.Proc != "" {
+		first = writeProc(c.Proc, eng.Proc(now))
+	}
 	for _, o := range []*output{w.json, w.pcap, w.conntrack, w.expect, w.events, w.save, w.save6, w.stats, w.nfacct, w.state} {
 		if err := o.close(); err != nil && first == nil {
 			first = err
 		}
 	}
 	return first
+}
+
+// writeProc writes files as /proc/net has them.
+func writeProc(dir string, files []engine.ProcFile) error {
+	for _, f := range files {
+		if err := os.MkdirAll(filepath.Join(dir, f.Dir), 0o777); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, f.Dir, f.Name), f.Text.Text, 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // summary is what replay says when no option asks for more.

@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"sort"
 	"strings"
+
+	"weir/machine"
 )
 
 type snapshotCmd struct {
@@ -83,6 +85,9 @@ func (c *snapshotCmd) Run(e *env) error {
 		files[r.file] = out
 	}
 	files["sysctl.conf"] = sysctls("/proc/sys/net")
+	if err := ruleState(files); err != nil {
+		return err
+	}
 
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
 		return err
@@ -99,7 +104,17 @@ func (c *snapshotCmd) Run(e *env) error {
 			}
 		}
 	}
+	for _, d := range machine.ProcDirs() {
+		if c.Force {
+			if err := os.RemoveAll(filepath.Join(c.Dir, d)); err != nil {
+				return err
+			}
+		}
+	}
 	for _, n := range names {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(c.Dir, n)), 0o755); err != nil {
+			return err
+		}
 		// Rules and addresses are nobody else's business.
 		if err := os.WriteFile(filepath.Join(c.Dir, n), files[n], 0o600); err != nil {
 			return err
@@ -107,7 +122,7 @@ func (c *snapshotCmd) Run(e *env) error {
 	}
 	if c.Force {
 		// What this machine does not have must not stay from another one.
-		for _, n := range []string{"machine.yaml", "ipset.save", "nfacct.list", "connlabel.conf"} {
+		for _, n := range []string{"machine.yaml", "ipset.save", "nfacct.list", "connlabel.conf", "jiffies"} {
 			if _, ok := files[n]; !ok {
 				if err := os.Remove(filepath.Join(c.Dir, n)); err != nil && !os.IsNotExist(err) {
 					return err
@@ -116,6 +131,40 @@ func (c *snapshotCmd) Run(e *env) error {
 		}
 	}
 	fmt.Fprintf(e.stderr, "%s: %s\n", c.Dir, strings.Join(names, ", "))
+	return nil
+}
+
+// ruleState reads what /proc/net shows of the state of rules, and the tick
+// counter that its times refer to.
+func ruleState(files map[string][]byte) error {
+	any := false
+	for _, d := range machine.ProcDirs() {
+		list, err := os.ReadDir(filepath.Join("/proc/net", d))
+		if err != nil {
+			continue // this kernel has no such match
+		}
+		for _, f := range list {
+			text, err := os.ReadFile(filepath.Join("/proc/net", d, f.Name()))
+			if err != nil {
+				return err
+			}
+			any = true
+			files[filepath.Join(d, f.Name())] = text
+		}
+	}
+	if !any {
+		return nil
+	}
+	text, err := os.ReadFile("/proc/timer_list")
+	if err != nil {
+		return nil // not root: the newest time in the lists will do
+	}
+	for _, l := range strings.Split(string(text), "\n") {
+		if n, ok := strings.CutPrefix(l, "jiffies: "); ok {
+			files["jiffies"] = []byte(n + "\n")
+			break
+		}
+	}
 	return nil
 }
 

@@ -27,13 +27,14 @@ type subject struct {
 	jar    jar
 	events []kernel.Event
 	now    int64
+	start  int64 // when it was made
 	// ahead is how much further its time is than the kernel's, in ns; slack is
 	// how many seconds timeouts may differ.
 	ahead, slack int64
 }
 
-// newSubject builds weir's machine.
-func newSubject(c *gen.Case, mode Mode) (*subject, error) {
+// newSubject builds weir's machine; also may change what the case says.
+func newSubject(c *gen.Case, mode Mode, also ...func(*engine.Config)) (*subject, error) {
 	s := &subject{steer: &steer{spare: engine.NewRand(c.Seed)}, slack: 1}
 	cfg := engine.Config{
 		Rules4: engine.Text{Name: "rules.v4", Text: []byte(c.Rules4)},
@@ -42,6 +43,10 @@ func newSubject(c *gen.Case, mode Mode) (*subject, error) {
 		Accounts: engine.Text{Name: "nfacct.list", Text: []byte(c.Accounts)},
 		Sysctl:   maps.Clone(c.Machine.Sysctl),
 		Seed:     c.Seed, Rand: s.steer,
+	}
+	s.start = cfg.Start
+	for _, f := range also {
+		f(&cfg)
 	}
 	mode.set(&cfg)
 	// The socket by which the kernel machine sends takes packets, too.

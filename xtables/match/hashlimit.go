@@ -157,6 +157,7 @@ func parseHashlimit(c *xtables.Context, given []xtables.Given) (xtables.Match, e
 		return nil, errors.New("rate and burst are beyond what the kernel can count")
 	}
 	m.use(newHashTable(m.cfg))
+	m.table.family, m.table.name = m.family, m.name
 	return m, nil
 }
 

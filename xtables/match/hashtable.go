@@ -31,6 +31,8 @@ type hashEntry struct {
 // runs at fixed ticks, finds them expired, as in Linux; since every use renews
 // an entry by the same time, the list by use is the list by expiry.
 type hashTable struct {
+	family         packet.Family
+	name           string
 	cfg            hashConfig
 	entries        map[hashKey]*hashEntry
 	oldest, newest *hashEntry

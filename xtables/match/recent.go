@@ -73,7 +73,7 @@ func parseRecent(c *xtables.Context, given []xtables.Given) (xtables.Match, erro
 		case "rttl":
 			m.ttl = true
 		case "name":
-			if m.name = args.Text(g); m.name == "" || strings.Contains(m.name, "/") || len(m.name) > 199 {
+			if m.name = args.Text(g); m.name == "" || strings.Contains(m.name, "/") || m.name == "." || m.name == ".." || len(m.name) > 199 {
 				err = args.Bad(g, "the name of a list")
 			}
 		case "rsource":
@@ -97,6 +97,7 @@ func parseRecent(c *xtables.Context, given []xtables.Given) (xtables.Match, erro
 		return nil, errors.New("--seconds, --hitcount, --reap and --rttl go with --rcheck and --update")
 	}
 	m.list = newRecentList(m.mask)
+	m.list.name = m.name
 	m.list.room(m.hits)
 	return m, nil
 }

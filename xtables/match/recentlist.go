@@ -22,6 +22,7 @@ type recentEntry struct {
 // recentList is a list of -m recent, with the sizes of the kernel's module:
 // 100 addresses, and as many stamps as a power of two above the hits asked for.
 type recentList struct {
+	name           string
 	mask           packet.Addr
 	entries        map[recentKey][]*recentEntry
 	n              int
@@ -50,6 +51,9 @@ func (l *recentList) room(hits uint32) {
 		clear(l.entries)
 	}
 }
+
+// last is when the address was seen last.
+func (e *recentEntry) last() int64 { return e.stamps[(e.next-1+len(e.stamps))%len(e.stamps)] }
 
 // find is the entry of an address; a TTL of 0, here or there, is any.
 func (l *recentList) find(a recentKey, ttl uint8) *recentEntry {
@@ -131,7 +135,7 @@ func (l *recentList) reapOldest(since int64, current *recentEntry, touching bool
 	if e == nil || e == current && touching {
 		return
 	}
-	if last := e.stamps[(e.next-1+len(e.stamps))%len(e.stamps)]; since > last {
+	if since > e.last() {
 		l.remove(e)
 	}
 }
