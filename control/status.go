@@ -18,15 +18,16 @@ type Status struct {
 	Started time.Time `json:"started"`
 	Now     time.Time `json:"now"`
 	// Connections is the size of the table, Max its limit, 0 for none.
-	Connections int             `json:"connections"`
-	Max         int             `json:"max"`
-	Expects     int             `json:"expectations"`
-	Stats       conntrack.Stats `json:"stats"`
-	Drops       []Count         `json:"drops"`
-	Rules4      int             `json:"rules_ipv4"`
-	Rules6      int             `json:"rules_ipv6"`
-	Interfaces  []Interface     `json:"interfaces"`
-	Devices     []Device        `json:"devices,omitempty"`
+	Connections int `json:"connections"`
+	Max         int `json:"max"`
+	Expects     int `json:"expectations"`
+	// Stats is the counters of conntrack -S.
+	Stats      []Count     `json:"stats"`
+	Drops      []Count     `json:"drops"`
+	Rules4     int         `json:"rules_ipv4"`
+	Rules6     int         `json:"rules_ipv6"`
+	Interfaces []Interface `json:"interfaces"`
+	Devices    []Device    `json:"devices,omitempty"`
 	// Alarms are what is about to run out.
 	Alarms  []Alarm `json:"alarms"`
 	Streams int     `json:"streams"`
@@ -58,7 +59,7 @@ func (s *Server) Status() Status {
 		Alarms: s.Alarms(), Streams: int(s.streams.Load()), Refused: s.refused.Load(), Dropped: s.dropped.Load()}
 	s.target.Do(func(m *engine.Machine) {
 		ct := m.Conntrack()
-		st.Connections, st.Max, st.Expects, st.Stats = ct.Len(), ct.Config().Max, ct.Expects(), ct.Stats()
+		st.Connections, st.Max, st.Expects, st.Stats = ct.Len(), ct.Config().Max, ct.Expects(), named(ct.Stats())
 		st.Drops = counts(m.Drops())
 		st.Rules4, st.Rules6 = size(m.Rules(packet.IPv4)), size(m.Rules(packet.IPv6))
 		for _, i := range m.Ifaces().All() {
@@ -121,9 +122,6 @@ func (s *Server) stats(w http.ResponseWriter, _ *http.Request) error {
 	s.target.Do(func(m *engine.Machine) { st = m.Conntrack().Stats() })
 	return reply(w, named(st))
 }
-
-// Counters is Stats with the names of conntrack -S.
-func (st Status) Counters() []Count { return named(st.Stats) }
 
 // named is the statistics with the names of conntrack -S, all of them.
 func named(st conntrack.Stats) []Count {

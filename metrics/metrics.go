@@ -94,7 +94,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 // conntrack is the table and the counters of conntrack -S.
 func (c *Collector) conntrack(w writer, st *control.Status) {
 	entries, limit := float64(st.Connections), float64(st.Max)
-	stats := st.Counters()
+	stats := st.Stats
 	if c.names == Weir {
 		w.gauge("weir_conntrack_entries", "Connections.", entries)
 		w.gauge("weir_conntrack_entries_limit", "Most connections there may be; 0 is no limit.", limit)
