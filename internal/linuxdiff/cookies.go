@@ -2,7 +2,6 @@ package linuxdiff
 
 import (
 	"encoding/binary"
-	"time"
 
 	"weir/hook"
 	"weir/internal/kernel"
@@ -65,7 +64,7 @@ func (j *jar) observe(s *subject, in []byte, out []kernel.Output) {
 	tb := s.m.Conntrack()
 	sport, dport := v.Ports()
 	back := tupleFor(kernel.Tuple{Src: v.Dst, Dst: v.Src, Proto: wire.ProtoTCP, SrcPort: dport, DstPort: sport})
-	if c, d := tb.Lookup(&back, time.Now().UnixNano()); c != nil && tb.SynProxy(c) != nil {
+	if c, d := tb.Lookup(&back, s.now); c != nil && tb.SynProxy(c) != nil {
 		j.moved, j.late = tb.SeqOffset(c, d, 0), tb.SynProxy(c).Offset
 	}
 	j.learn(out)
