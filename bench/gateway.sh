@@ -1,8 +1,7 @@
 #!/bin/bash
 # TCP through a masquerading gateway, in network namespaces of this script's own:
-# through `weir run` over two TUN devices, and through the
-# kernel's own gateway over veth. iperf3 on
-# both ends, all of it on the same machine. Needs root.
+# through `weir run` over two TUN devices, and through the kernel's own gateway
+# over veth. iperf3 on both ends, all of it on the same machine. Needs root.
 #
 # usage: bench/gateway.sh [seconds [weir's binary]]
 set -euo pipefail

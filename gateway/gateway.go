@@ -48,8 +48,9 @@ type Options struct {
 	// seconds, and from which Run takes those that a crash left; empty for none.
 	State string
 	// Handover is where another process may ask for the devices and the
-	// connections; Run ends when it has them. nil for nowhere.
-	Handover net.Listener
+	// connections; Run ends when it has them. It is called after Ready; nil, or
+	// an answer of nil, is nowhere.
+	Handover func() net.Listener
 	// Takeover leads to a process whose Handover it is: devices and connections
 	// are its. It ends when that process has. nil for none.
 	Takeover *net.UnixConn
@@ -228,7 +229,10 @@ func (g *Gateway) Run(ctx context.Context) (err error) {
 	}
 	gone := make(chan struct{})
 	if g.opt.Handover != nil {
-		go g.awaitSuccessor(g.opt.Handover, gone)
+		if l := g.opt.Handover(); l != nil {
+			defer l.Close()
+			go g.awaitSuccessor(l, gone)
+		}
 	}
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()

@@ -69,32 +69,39 @@ func (c *runCmd) allWritten() []string {
 }
 
 // handover opens the socket beside the control socket at which a successor asks,
-// or with --takeover the way to the predecessor. A successor listens for its own
-// successor when the predecessor has gone.
-func (c *runCmd) handover(o *gateway.Options, log *slog.Logger) error {
+// or with --takeover the way to the predecessor, which keeps its socket until it
+// has ended.
+func (c *runCmd) handover(o *gateway.Options, log *slog.Logger) (net.Listener, error) {
 	path := c.socket()
+	if !c.Takeover {
+		if path == "" {
+			return nil, nil
+		}
+		return listenHandover(path, log), nil
+	}
 	if path == "" {
-		if c.Takeover {
-			return usagef("run: --takeover needs a control socket")
-		}
-		return nil
+		return nil, usagef("run: --takeover needs a control socket")
 	}
-	path += ".handover"
-	if c.Takeover {
-		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
-		if err != nil {
-			return fmt.Errorf("no weir to take over from: %w", err)
-		}
-		o.Takeover = conn
-		os.Remove(path) // the predecessor has accepted its last
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path + handoverSuffix, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("no weir to take over from: %w", err)
 	}
-	l, err := control.Listen(path)
+	o.Takeover = conn
+	return nil, nil
+}
+
+// handoverSuffix makes the path of the socket for successors of that of the
+// control socket.
+const handoverSuffix = ".handover"
+
+// listenHandover waits for successors; nil if it cannot.
+func listenHandover(path string, log *slog.Logger) net.Listener {
+	l, err := control.Listen(path + handoverSuffix)
 	if err != nil {
 		log.Warn("no successor can take over", "error", plain(err))
 		return nil
 	}
-	o.Handover = l
-	return nil
+	return l
 }
 
 // Run carries packets until a signal.
@@ -139,12 +146,11 @@ func (c *runCmd) Run(e *env) (err error) {
 		}
 	}
 	o.State = c.State
-	if err := c.handover(&o, log); err != nil {
+	successors, err := c.handover(&o, log)
+	if err != nil {
 		return err
 	}
-	if o.Handover != nil {
-		defer o.Handover.Close()
-	}
+	o.Handover = func() net.Listener { return successors }
 	after := func() {}
 	if o.Takeover != nil {
 		defer o.Takeover.Close()
@@ -193,6 +199,7 @@ func (c *runCmd) Run(e *env) (err error) {
 			} else {
 				wait = w
 			}
+			successors = listenHandover(c.socket(), log)
 			systemd.say("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()))
 			if c.Sandbox != "off" {
 				if err := c.seal(log); err != nil {
