@@ -32,7 +32,7 @@ import (
 //	    refused              -m length --length 65536
 //
 // A section of rules names table and chain; "rules.v4" and "rules.v6" are of
-// one family, "rules" is loaded into both. Sections machine and ipset.save may
+// one family, "rules" is loaded into both. Sections machine, ipset.save and nfacct.list may
 // stand in front; without the first, lan0 is 192.0.2.0/24 and 2001:db8:1::/64
 // and everything else is behind wan0. Under want stands for each rule which of
 // the packets it matched, as recorded from Linux; in the file of a target also
@@ -75,7 +75,7 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 	}
 	secs := s.sections(src, fail)
 	yaml, at := []byte(sheetMachine), 0
-	var sets, packets *section
+	var sets, accounts, packets *section
 	for i := range secs {
 		sec := &secs[i]
 		w := strings.Fields(sec.name)
@@ -84,6 +84,8 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 			yaml, at = sec.text, sec.line
 		case sec.name == "ipset.save":
 			sets = sec
+		case sec.name == "nfacct.list":
+			accounts = sec
 		case sec.name == "packets":
 			packets = sec
 		case sec.name == "want":
@@ -91,7 +93,7 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 		case len(w) == 3 && (w[0] == "rules" || w[0] == "rules.v4" || w[0] == "rules.v6"):
 			s.add(sec, w)
 		default:
-			fail(sec.line, 4, "no section is called "+sec.name+": machine, ipset.save, rules TABLE CHAIN, packets, want")
+			fail(sec.line, 4, "no section is called "+sec.name+": machine, ipset.save, nfacct.list, rules TABLE CHAIN, packets, want")
 		}
 	}
 	m, merrs := machine.FromYAML(name, yaml, at)
@@ -102,6 +104,9 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 	}
 	if sets != nil {
 		m.IPSets = machine.File{Name: name, Text: append(slices.Repeat([]byte{'\n'}, sets.line), sets.text...)}
+	}
+	if accounts != nil {
+		m.Accounts = machine.File{Name: name, Text: append(slices.Repeat([]byte{'\n'}, accounts.line), accounts.text...)}
 	}
 	if packets != nil {
 		s.packets(packets, fail)
