@@ -155,8 +155,8 @@ type Emitter interface {
 	// TCPReset answers t's segment with RST (-j REJECT --reject-with tcp-reset).
 	TCPReset(t *Traversal)
 	// Inject sends a copy of a packet out as if this machine had made it,
-	// untracked, by the route to via (-j TEE).
-	Inject(t *Traversal, p *packet.Packet, via packet.Addr)
+	// untracked, by the route to via (-j TEE); with out by that interface only.
+	Inject(t *Traversal, p *packet.Packet, via packet.Addr, out *iface.Iface)
 	// Segment sends a TCP segment of the SYN proxy's.
 	Segment(t *Traversal, s *Segment)
 	// Scratch is an empty slice with room for the options of a segment, good

@@ -5,6 +5,7 @@ import (
 
 	"weir/conntrack"
 	"weir/hook"
+	"weir/iface"
 	"weir/packet"
 	"weir/route"
 	"weir/trace"
@@ -274,11 +275,11 @@ func (r *Router) timestamp(p *passage, m []byte) {
 func midnight(now int64) uint32 { return uint32(now / 1e6 % 86400000) }
 
 // Inject implements hook.Emitter. Linux: nf_dup_ipv4, nf_dup_ipv6.
-func (r *Router) Inject(t *hook.Traversal, p *packet.Packet, via packet.Addr) {
+func (r *Router) Inject(t *hook.Traversal, p *packet.Packet, via packet.Addr, out *iface.Iface) {
 	if len(r.active) > maxNested {
 		return
 	}
-	q := outQuery{dst: via, mark: t.Mark, tos: p.TOS(), anySource: true}
+	q := outQuery{dst: via, out: out, mark: t.Mark, tos: p.TOS(), anySource: true}
 	res, why := r.routeOut(p.Family, &q)
 	if why != hook.NoReason || res.Out == nil {
 		return

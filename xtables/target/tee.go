@@ -2,6 +2,7 @@ package target
 
 import (
 	"weir/hook"
+	"weir/iface"
 	"weir/packet"
 	"weir/xtables"
 	"weir/xtables/args"
@@ -12,7 +13,7 @@ func Tee() xtables.TargetExt {
 	return xtables.TargetExt{
 		Name: "TEE", Families: xtables.Both,
 		Options: one("gateway", "oif"), Parse: parseTee,
-		Doc: "partly: --gateway; --oif is refused",
+		Doc: "all options",
 	}
 }
 
@@ -20,6 +21,7 @@ type teeTarget struct {
 	xtables.Use
 	family  packet.Family
 	gateway packet.Addr
+	oif     string // empty: any
 	// copying guards against copies of copies; one for all rules of a
 	// machine, as Linux has one for a processor.
 	copying *bool
@@ -29,15 +31,16 @@ func parseTee(c *xtables.Context, given []xtables.Given) (xtables.Target, error)
 	if err := args.Need(given, "gateway"); err != nil {
 		return nil, err
 	}
+	oif := ""
 	if g := args.Find(given, "oif"); g != nil {
-		return nil, args.Errorf(g, "--oif: weir sends a copy by its route only")
+		oif = args.Cut(args.Text(g), 15)
 	}
 	g := args.Find(given, "gateway")
 	a, ok := args.Address(c.Family, args.Text(g))
 	if !ok || a.IsZero() {
 		return nil, args.Bad(g, "an address of a gateway")
 	}
-	return &teeTarget{family: c.Family, gateway: a, copying: new(bool)}, nil
+	return &teeTarget{family: c.Family, gateway: a, oif: oif, copying: new(bool)}, nil
 }
 
 // Bind shares the guard among all rules of the machine.
@@ -60,12 +63,20 @@ func (m *teeTarget) Do(t *hook.Traversal) xtables.Code {
 	if t.Point == hook.Prerouting || t.Point == hook.Input {
 		c.SetTTL(c.TTL() - 1)
 	}
+	var out *iface.Iface // also of a name that no interface has
+	if m.oif != "" {
+		out = t.Env.Ifaces.Name(m.oif)
+	}
 	*m.copying = true
-	t.Env.Emit.Inject(t, &c, m.gateway)
+	t.Env.Emit.Inject(t, &c, m.gateway, out)
 	*m.copying = false
 	return xtables.Continue
 }
 
 func (m *teeTarget) AppendArgs(b []byte) []byte {
-	return args.Addr(append(args.Name(b, false, "gateway"), ' '), m.family, m.gateway)
+	b = args.Addr(append(args.Name(b, false, "gateway"), ' '), m.family, m.gateway)
+	if m.oif != "" {
+		b = args.Word(args.Name(b, false, "oif"), m.oif)
+	}
+	return b
 }

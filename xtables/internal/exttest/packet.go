@@ -92,7 +92,7 @@ func (e *Env) ICMPError(_ *hook.Traversal, typ, code uint8, _ uint32) {
 func (e *Env) TCPReset(*hook.Traversal) { e.Sent = append(e.Sent, "reset") }
 
 // Inject records the copy.
-func (e *Env) Inject(_ *hook.Traversal, p *packet.Packet, via packet.Addr) {
+func (e *Env) Inject(_ *hook.Traversal, p *packet.Packet, via packet.Addr, _ *iface.Iface) {
 	e.Sent = append(e.Sent, "copy via "+via.IP(p.Family).String())
 }
 
