@@ -186,3 +186,21 @@ func state(m *Machine, now int64) string {
 	})
 	return string(b)
 }
+
+// TestAssuredEndsAPathThatAskedForIt: the answer's path is learned before the
+// connection is assured.
+func TestAssuredEndsAPathThatAskedForIt(t *testing.T) {
+	for _, rule := range []string{"-A FORWARD -m conntrack --ctstatus ASSURED -j ACCEPT", "-A FORWARD -m state --state ESTABLISHED -j ACCEPT"} {
+		var texts []string
+		for _, forget := range []bool{false, true} {
+			m := gateway(t, "*nat\n-A POSTROUTING -o wan0 -j MASQUERADE\nCOMMIT\n*filter\n"+rule+"\n-A FORWARD -j ACCEPT\nCOMMIT\n")
+			m.memory.on = !forget
+			back := establish(t, m, 1, packet.TCP)[0].back
+			m.Receive(m.Ifaces().Name("wan0"), packet.Link{}, back, 1e18+1)
+			texts = append(texts, state(m, 1e18+2))
+		}
+		if texts[0] != texts[1] {
+			t.Errorf("%s: remembered\n%s\nwalked\n%s", rule, texts[0], texts[1])
+		}
+	}
+}
