@@ -69,7 +69,7 @@ ip -n ${n}g link del lan0
 ip -n ${n}g link del wan0
 
 # weir.
-at g "$weir" run "$dir" 2>"$dir/log" &
+ip netns exec ${n}g "$weir" run --control none "$dir" 2>"$dir/log" &
 pids+=($!)
 for i in $(seq 100); do grep -q running "$dir/log" && break; sleep 0.05; done
 ip -n ${n}g link set lan0 netns ${n}c
