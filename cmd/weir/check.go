@@ -40,13 +40,9 @@ func (c *checkCmd) Run(e *env) error {
 	var errs errorList
 	list := std.List()
 	if c.Sets != "" {
-		src, err := e.readFile(c.Sets)
-		if err != nil {
+		var err error
+		if list.Sets, err = e.loadSets(c.Sets); err != nil {
 			return err
-		}
-		list.Sets = ipset.New(nil)
-		if line, col, msg := text.Load(list.Sets, src, 0); line > 0 {
-			return &xtables.Error{Pos: xtables.Pos{File: c.Sets, Line: line, Col: col}, Msg: msg}
 		}
 	}
 	if c.Names != "" {
@@ -82,6 +78,19 @@ func (c *checkCmd) Run(e *env) error {
 		return errs
 	}
 	return nil
+}
+
+// loadSets reads a file as ipset save prints it.
+func (e *env) loadSets(name string) (*ipset.Sets, error) {
+	src, err := e.readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	sets := ipset.New(nil)
+	if line, col, msg := text.Load(sets, src, 0); line > 0 {
+		return nil, &xtables.Error{Pos: xtables.Pos{File: name, Line: line, Col: col}, Msg: msg}
+	}
+	return sets, nil
 }
 
 func (e *env) readFile(name string) ([]byte, error) {

@@ -16,6 +16,7 @@ type fmtCmd struct {
 	Files []string `arg:"" name:"file" help:"Rule files, or machine directories; - is standard input."`
 	Write bool     `short:"w" help:"Write the result back instead of printing it."`
 	Check bool     `short:"d" aliases:"diff" help:"Show what would change, and end with status 1 if something would."`
+	Sets  string   `help:"File as ipset save prints it: the sets that the rules may name; ipset.save beside the rules unless given." placeholder:"FILE"`
 	IPv6  bool     `name:"ipv6" help:"The files are for ip6tables (files called rules.v6 always are)."`
 }
 
@@ -45,7 +46,18 @@ func (c *fmtCmd) Run(e *env) error {
 		if c.IPv6 || filepath.Base(name) == "rules.v6" {
 			fam = packet.IPv6
 		}
-		lines, ferrs := save.Format(name, src, fam, std.List())
+		list := std.List()
+		sets := c.Sets
+		if beside := filepath.Join(filepath.Dir(name), "ipset.save"); sets == "" && name != "-" && isFile(beside) {
+			sets = beside
+		}
+		if sets != "" {
+			if list.Sets, err = e.loadSets(sets); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+		}
+		lines, ferrs := save.Format(name, src, fam, list)
 		if len(ferrs) > 0 {
 			errs = append(errs, ferrs...)
 			continue
@@ -155,4 +167,10 @@ func diffLines(name string, lines []save.Line, noEnd bool, style render.Style) [
 		i = end
 	}
 	return b.Bytes()
+}
+
+// isFile reports a file that can be read as one.
+func isFile(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.Mode().IsRegular()
 }

@@ -116,11 +116,7 @@ func (p *parser) lines(src string) {
 		line, rest, ended := strings.Cut(src, "\n")
 		src, p.rest = rest, rest
 		pos := xtables.Pos{File: p.file, Line: no, Col: 1}
-		if strings.HasSuffix(line, "\r") {
-			pos.Col = len(line)
-			p.errorf(pos, "the line ends in a carriage return: iptables-restore reads Unix line ends only")
-			return
-		}
+		before := len(p.errs)
 		switch {
 		case len(line) > maxLine:
 			p.errorf(pos, "the line has %d bytes; iptables-restore reads at most %d", len(line), maxLine)
@@ -141,6 +137,12 @@ func (p *parser) lines(src string) {
 			p.chain(line, pos)
 		default:
 			p.rule.line(line, no)
+		}
+		if len(p.errs) > before && strings.HasSuffix(line, "\r") {
+			pos.Col = len(line)
+			p.errs = p.errs[:before]
+			p.errorf(pos, "the line ends in a carriage return: iptables-restore reads Unix line ends only")
+			return
 		}
 		if p.canon != nil && len(p.errs) == 0 {
 			p.canonical(line)
