@@ -84,7 +84,9 @@ func newSubject(c *gen.Case, mode Mode, also ...func(*engine.Config)) (*subject,
 // open makes the machine and listens to its events.
 func (s *subject) open(cfg engine.Config) error {
 	s.jar.made = map[hook.Ends][]baked{}
-	cfg.Cookies = &s.jar
+	if cfg.Cookies == nil {
+		cfg.Cookies = &s.jar
+	}
 	m, errs := engine.New(cfg)
 	if len(errs) > 0 {
 		return fmt.Errorf("weir refuses the machine: %w", errors.Join(errs...))
