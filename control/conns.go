@@ -445,7 +445,7 @@ func (s *Server) eventStream(w http.ResponseWriter, q *http.Request) error {
 // toolEvents is the events of a command line of conntrack, which stands in the
 // parameters arg.
 func (s *Server) toolEvents(w http.ResponseWriter, q *http.Request) error {
-	cmd, wrong := ctverbs.Parse(q.URL.Query()["arg"], nil)
+	cmd, wrong := ctverbs.Parse(q.URL.Query()["arg"], s.labels())
 	switch {
 	case wrong != nil:
 		return bad("arg: %v", wrong)

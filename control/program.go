@@ -3,7 +3,6 @@ package control
 import (
 	"errors"
 	"io/fs"
-	"math/rand/v2"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"weir/conntrack"
+	"weir/conntrack/show"
 	ctverbs "weir/conntrack/verbs"
 	"weir/engine"
 	"weir/ipset"
@@ -177,7 +177,7 @@ func (r *result) refuse(c Call, errs []error) {
 
 // conntrack runs conntrack, all but -E, which is a stream.
 func (s *Server) conntrack(c Call, a *Answer) {
-	cmd, bad := ctverbs.Parse(c.Args, nil)
+	cmd, bad := ctverbs.Parse(c.Args, s.labels())
 	if bad == nil && cmd.Listens() {
 		bad = &ctverbs.Failure{Status: 1, Text: "-E is a stream: see /v1/conntrack/events", Arg: -1}
 	}
@@ -192,9 +192,15 @@ func (s *Server) conntrack(c Call, a *Answer) {
 		return
 	}
 	s.target.Do(func(m *engine.Machine) {
-		res := cmd.Run(ctverbs.Machine{Table: m.Conntrack(), Rand: engine.NewRand(rand.Uint64())}, s.target.Now())
+		res := cmd.Run(m.Commands(), s.target.Now())
 		a.Status, a.Stdout, a.Stderr = res.Status, res.Stdout, res.Stderr
 	})
+}
+
+// labels are the names of connlabel.conf; nil for none.
+func (s *Server) labels() (names *show.LabelNames) {
+	s.target.Do(func(m *engine.Machine) { names = m.Known().Labels })
+	return names
 }
 
 // sets runs ipset.
