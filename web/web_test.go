@@ -192,7 +192,7 @@ func TestEveryDropHasAPlaceOrTheList(t *testing.T) {
 		st.Drops = append(st.Drops, control.Count{Name: r.String(), Count: 7})
 	}
 	svg := string(newDiagram(&st, nil).wide())
-	elsewhere := map[string]bool{"rule": true, "policy": true, "reject": true, "hotdrop": true, "user": true} // in the rules
+	elsewhere := map[string]bool{"rule": true, "policy": true, "reject": true, "hotdrop": true, "synproxy": true, "user": true} // in the rules
 	for _, d := range st.Drops {
 		if n := strings.Count(svg, "✕ "+d.Name+"<"); n != 1 && !elsewhere[d.Name] {
 			t.Errorf("%s is drawn %d times", d.Name, n)
