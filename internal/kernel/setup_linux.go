@@ -298,8 +298,11 @@ func (k *Kernel) Ipset(stdin string, args ...string) (string, error) {
 }
 
 // Close frees the namespace. That takes some 80 ms in the kernel, which it
-// does not wait for.
+// does not wait for. A second call does nothing.
 func (k *Kernel) Close() {
+	if k.ns == nil {
+		return
+	}
 	tuns, fds := k.tuns, append(k.sockets, k.raw4, k.raw6)
 	for _, s := range []*socket{k.ctl, k.events, k.nflog} {
 		if s != nil {
@@ -308,6 +311,7 @@ func (k *Kernel) Close() {
 	}
 	k.tuns, k.ctl, k.events, k.nflog, k.raw4, k.raw6 = nil, nil, nil, nil, -1, -1
 	ns := k.ns
+	k.ns = nil
 	go func() {
 		for _, t := range tuns {
 			unix.Close(t.fd)
