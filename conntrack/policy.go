@@ -39,7 +39,7 @@ func (tb *Table) policyFor(tmpl *Template, t *Tuple) uint8 {
 	}
 	for i := range tb.policies {
 		p := &tb.policies[i]
-		if p.Name == tmpl.TimeoutPolicy && p.Family == t.L3 && p.Proto == t.Proto {
+		if p.Name == tmpl.TimeoutPolicy && p.Fits(t.L3, t.Proto) {
 			return uint8(i + 1)
 		}
 	}

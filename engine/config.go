@@ -36,6 +36,9 @@ type Config struct {
 	// are there from the beginning. Labels is a connlabel.conf, the names of
 	// labels in it.
 	Connections, Labels Text
+	// Timeouts is a text as "nfct list timeout" writes it: the timeout policies
+	// that rules may name.
+	Timeouts Text
 	// Accounts is a text as "nfacct list" writes it: the accounting objects
 	// that rules may name.
 	Accounts Text
@@ -133,6 +136,12 @@ func New(c Config) (*Machine, []error) {
 	var msg string
 	if m.known.Accounts, line, col, msg = nfacct.Load(c.Accounts.Text); line > 0 {
 		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Accounts.Name, Line: line, Col: col}, Msg: msg})
+	}
+	if m.known.Timeouts, line, col, msg = conntrack.ParsePolicies(c.Timeouts.Text); line > 0 {
+		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Timeouts.Name, Line: line, Col: col}, Msg: msg})
+	}
+	for _, p := range m.known.Timeouts {
+		m.env.CT.AddTimeoutPolicy(p)
 	}
 	m.unclocked = c.Start == 0
 	m.helpers = helper.New()

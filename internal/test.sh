@@ -11,7 +11,7 @@ if [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; then root=yes; fi
 
 if [ $root = yes ]; then
 	need=""
-	for pair in iptables-legacy:iptables conntrack:conntrack ip:iproute2 tcpdump:tcpdump tc:iproute2 gcc:gcc ipset:ipset \
+	for pair in iptables-legacy:iptables conntrack:conntrack ip:iproute2 tcpdump:tcpdump tc:iproute2 nfct:nfct gcc:gcc ipset:ipset \
 		ufw:ufw fail2ban-server:fail2ban shorewall:shorewall; do
 		command -v "${pair%%:*}" >/dev/null 2>&1 || need="$need ${pair##*:}"
 	done

@@ -34,6 +34,8 @@ type Machine struct {
 	// Connections is the text of conntrack.save: connections that are there from
 	// the beginning; Labels that of connlabel.conf, the names of their labels.
 	Connections, Labels File
+	// Timeouts is the text of timeout.conf, as nfct list timeout writes it.
+	Timeouts File
 	// Accounts is the text of nfacct.list, as nfacct list writes it.
 	Accounts File
 	// Proc is the files of the directories xt_recent, ipt_hashlimit and
@@ -191,6 +193,7 @@ func (l *loader) rest(dir string) {
 	l.m.Connections = l.read(dir, "conntrack.save")
 	l.m.Labels = l.read(dir, "connlabel.conf")
 	l.m.Accounts = l.read(dir, "nfacct.list")
+	l.m.Timeouts = l.read(dir, "timeout.conf")
 	l.proc(dir)
 	l.m.Users, l.m.Groups = l.ids(l.read(dir, "passwd")), l.ids(l.read(dir, "group"))
 	if f := l.read(dir, "sysctl.conf"); f.Text != nil {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"weir/conntrack"
 
 	"weir/conntrack/show"
 	"weir/nfacct"
@@ -39,7 +40,7 @@ func (l *loader) ids(f File) map[string]uint32 {
 }
 
 // Known reads what the rules of a machine directory may name beside its sets:
-// connlabel.conf, nfacct.list, passwd and group.
+// connlabel.conf, nfacct.list, timeout.conf, passwd and group.
 func Known(dir string) (xtables.Known, []error) {
 	if _, err := os.Stat(filepath.Clean(dir)); err != nil {
 		return xtables.Known{}, []error{err}
@@ -48,6 +49,12 @@ func Known(dir string) (xtables.Known, []error) {
 	k := xtables.Known{Users: l.ids(l.read(dir, "passwd")), Groups: l.ids(l.read(dir, "group"))}
 	k.Labels = show.ParseLabels(l.read(dir, "connlabel.conf").Text)
 	k.Accounts = l.accounts(l.read(dir, "nfacct.list"))
+	f := l.read(dir, "timeout.conf")
+	var line, col int
+	var msg string
+	if k.Timeouts, line, col, msg = conntrack.ParsePolicies(f.Text); line > 0 {
+		l.fail(f.Name, line, col, msg)
+	}
 	return k, l.errs
 }
 

@@ -85,11 +85,11 @@ func TestExtensions(t *testing.T) {
 	}
 }
 
-// refusedOptions are options with which weir refuses every rule.
+// refusedOptions are options that no sheet has, with the reason.
 func refusedOptions() map[string]string {
 	return map[string]string{
 		"-m bpf --object-pinned": "there is no file system of programs",
-		"-j CT --timeout":        "there are no timeout policies",
+		"-j CT --timeout":        "nfct(8), which makes the policies, is not everywhere; internal/linuxdiff compares with the kernel where it is",
 		"-j TEE --oif":           "a copy goes by its route only",
 	}
 }

@@ -75,7 +75,7 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 	}
 	secs := s.sections(src, fail)
 	yaml, at := []byte(sheetMachine), 0
-	var sets, accounts, packets *section
+	var sets, accounts, timeouts, packets *section
 	for i := range secs {
 		sec := &secs[i]
 		w := strings.Fields(sec.name)
@@ -86,6 +86,8 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 			sets = sec
 		case sec.name == "nfacct.list":
 			accounts = sec
+		case sec.name == "timeout.conf":
+			timeouts = sec
 		case sec.name == "packets":
 			packets = sec
 		case sec.name == "want":
@@ -93,7 +95,7 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 		case len(w) == 3 && (w[0] == "rules" || w[0] == "rules.v4" || w[0] == "rules.v6"):
 			s.add(sec, w)
 		default:
-			fail(sec.line, 4, "no section is called "+sec.name+": machine, ipset.save, nfacct.list, rules TABLE CHAIN, packets, want")
+			fail(sec.line, 4, "no section is called "+sec.name+": machine, ipset.save, nfacct.list, timeout.conf, rules TABLE CHAIN, packets, want")
 		}
 	}
 	m, merrs := machine.FromYAML(name, yaml, at)
@@ -104,6 +106,9 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 	}
 	if sets != nil {
 		m.IPSets = machine.File{Name: name, Text: append(slices.Repeat([]byte{'\n'}, sets.line), sets.text...)}
+	}
+	if timeouts != nil {
+		m.Timeouts = machine.File{Name: name, Text: append(slices.Repeat([]byte{'\n'}, timeouts.line), timeouts.text...)}
 	}
 	if accounts != nil {
 		m.Accounts = machine.File{Name: name, Text: append(slices.Repeat([]byte{'\n'}, accounts.line), accounts.text...)}

@@ -1,6 +1,7 @@
 package xtables
 
 import (
+	"weir/conntrack"
 	"weir/conntrack/show"
 	"weir/nfacct"
 )
@@ -13,6 +14,8 @@ type Known struct {
 	Labels *show.LabelNames
 	// Accounts are the objects of nfacct(8).
 	Accounts *nfacct.Objects
+	// Timeouts are the timeout policies of nfct(8).
+	Timeouts []conntrack.TimeoutPolicy
 	// Users and Groups are the numbers of passwd and group; nil is Debian's.
 	Users, Groups map[string]uint32
 }

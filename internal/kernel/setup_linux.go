@@ -297,6 +297,9 @@ func (k *Kernel) Ipset(stdin string, args ...string) (string, error) {
 	return k.ns.run(stdin, "ipset", args...)
 }
 
+// Nfct runs nfct(8).
+func (k *Kernel) Nfct(args ...string) (string, error) { return k.ns.run("", "nfct", args...) }
+
 // Close frees the namespace. That takes some 80 ms in the kernel, which it
 // does not wait for. A second call does nothing.
 func (k *Kernel) Close() {

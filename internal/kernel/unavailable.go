@@ -79,3 +79,6 @@ func (*Kernel) Close() {}
 
 // Ipset returns ErrUnavailable.
 func (*Kernel) Ipset(string, ...string) (string, error) { return "", ErrUnavailable }
+
+// Nfct returns ErrUnavailable.
+func (*Kernel) Nfct(...string) (string, error) { return "", ErrUnavailable }

@@ -119,7 +119,7 @@ func sorted(text string) []string {
 
 // vague is what two machines do not agree about: names, times and seconds that
 // pass.
-var vague = regexp.MustCompile(`(\bid=|<id>|start=|stop=|<start>|<stop>|<min>|<hour>|<sec>|^\[)[^\]<" ]+|(-t |<timeout>|delta-time=|<deltatime>|(?:^|\] )(?:ipv[46] +\d+ )?\w+ +\d+ |^|\] )(\d+)\b`)
+var vague = regexp.MustCompile(`(\bid=|<id>|start=|stop=|<start>|<stop>|<min>|<hour>|<sec>|^\[)[^\]<" ]+ *|(-t |<timeout>|delta-time=|<deltatime>|(?:^|\] )(?:ipv[46] +\d+ )?\w+ +\d+ |^|\] )(\d+)\b`)
 
 // settle replaces what is vague: names and times by a word, seconds by those of
 // the other side if they are few apart.

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"slices"
 	"strings"
 
 	"weir/conntrack"
@@ -17,7 +18,7 @@ func CT() xtables.TargetExt {
 		Options: append(one("helper", "timeout", "ctevents", "expevents", "zone", "zone-orig", "zone-reply"),
 			flags("notrack")...),
 		Parse: parseCT,
-		Doc:   "partly: all options but --timeout, since there are no timeout policies; helpers: ftp, tftp, irc, amanda, netbios-ns, sane, pptp, sip, snmp, snmp_trap, not those of H.323 (Q.931, RAS)",
+		Doc:   "all options; --timeout takes policies of timeout.conf; helpers: ftp, tftp, irc, amanda, netbios-ns, sane, pptp, sip, snmp, snmp_trap, not those of H.323 (Q.931, RAS)",
 	}
 }
 
@@ -92,7 +93,15 @@ func parseCT(c *xtables.Context, given []xtables.Given) (xtables.Target, error) 
 		}
 	}
 	if g := args.Find(given, "timeout"); g != nil {
-		return nil, args.Errorf(g, "--timeout: no timeout policy %q", tm.TimeoutPolicy)
+		i := slices.IndexFunc(c.Known.Timeouts, func(p conntrack.TimeoutPolicy) bool { return p.Name == tm.TimeoutPolicy })
+		switch {
+		case c.Proto == 0 || c.ProtoInvert:
+			return nil, args.Errorf(g, "--timeout: the rule has to name a protocol (-p), without !")
+		case i < 0:
+			return nil, args.Errorf(g, "--timeout: no timeout policy %q (timeout.conf has them, as nfct list timeout prints them)", tm.TimeoutPolicy)
+		case !c.Known.Timeouts[i].Fits(c.Family, c.Proto):
+			return nil, args.Errorf(g, "--timeout: %q is for another family or protocol", tm.TimeoutPolicy)
+		}
 	}
 	tm.Prepare()
 	return m, nil
