@@ -9,16 +9,25 @@ say() { printf '== %s\n' "$*"; }
 root=no
 if [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; then root=yes; fi
 
-if [ $root = yes ]; then
-	need=""
-	for pair in iptables-legacy:iptables conntrack:conntrack ip:iproute2 tcpdump:tcpdump tc:iproute2 nfct:nfct gcc:gcc ipset:ipset \
-		ufw:ufw fail2ban-server:fail2ban shorewall:shorewall; do
-		command -v "${pair%%:*}" >/dev/null 2>&1 || need="$need ${pair##*:}"
+# missing prints the packages of the programs that are not here.
+missing() {
+	for pair in "$@"; do
+		command -v "${pair%%:*}" >/dev/null 2>&1 || printf ' %s' "${pair##*:}"
 	done
-	if [ -n "$need" ] && command -v apt-get >/dev/null 2>&1; then
-		say "installing$need"
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need >/dev/null || fail=1
-	fi
+}
+# install installs packages; it fails where that is not possible.
+install() {
+	command -v apt-get >/dev/null 2>&1 || return 1
+	say "installing $*"
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+if [ $root = yes ]; then
+	need=$(missing iptables-legacy:iptables conntrack:conntrack ip:iproute2 tcpdump:tcpdump tc:iproute2 gcc:gcc)
+	[ -z "$need" ] || install $need || fail=1
+	# Programs that weir is tried on; a test whose program is not here says so.
+	more=$(missing ipset:ipset nfct:nfct ufw:ufw fail2ban-server:fail2ban shorewall:shorewall)
+	[ -z "$more" ] || install $more || say "skipped: tests with$more (cannot be installed)"
 	export WEIR_REQUIRE_KERNEL=1 # a comparison that cannot run is a failure
 else
 	say "skipped: comparison with the running kernel (needs Linux and root)"
