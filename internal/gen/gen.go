@@ -80,7 +80,7 @@ func New(seed uint64, o Options) *Generator {
 			rules[i] = timeless(rules[i])
 		}
 		for _, k := range []string{"net.ipv4.ipfrag_time", "net.ipv6.ip6frag_time", "net.netfilter.nf_conntrack_frag6_timeout"} {
-			m.Sysctl[k] = "2000000"
+			m.Sysctl[k] = "8000000"
 		}
 	}
 	return &Generator{

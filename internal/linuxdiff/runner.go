@@ -183,7 +183,7 @@ func (r *Runner) run(c *gen.Case, fresh bool, next func() (gen.Packet, bool), ob
 		}
 		observe(res.Out)
 		rep.Packets++
-		if res.Refused != nil && !errors.Is(res.Refused, syscall.EPERM) && len(res.Trace) == 0 && len(res.Out) == 0 {
+		if res.Refused != nil && !errors.Is(res.Refused, syscall.EPERM) && len(res.Trace)+len(res.Out)+len(res.Events) == 0 {
 			continue // the socket refused it, no hook saw it
 		}
 		w.follow(p.Data, &res)
