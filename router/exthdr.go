@@ -161,7 +161,7 @@ func (r *Router) deliver6(p *passage) Fate {
 				return Delivered
 			}
 		case packet.Fragment:
-			if fragmented {
+			if fragmented || d[4]|d[5] == 0 { // a jumbogram has no fragments
 				r.ICMPError(t, icmp6Parameter, icmp6BadField, uint32(off))
 				return Delivered
 			}
@@ -216,7 +216,7 @@ func (r *Router) routing6(p *passage, off int) bool {
 func (r *Router) gather6(p *passage, off int) (Fate, bool) {
 	t := p.t
 	d := t.Pkt.Data
-	if off+8 > len(d) || d[4]|d[5] == 0 {
+	if off+8 > len(d) {
 		r.ICMPError(t, icmp6Parameter, icmp6BadField, uint32(off))
 		return Delivered, true
 	}
