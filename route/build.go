@@ -142,7 +142,17 @@ func connected(i *iface.Iface, o Options) (out []Route) {
 }
 
 func connected4(i *iface.Iface, a iface.Addr, addr netip.Addr, bits int) (out []Route) {
-	out = append(out, Route{To: netip.PrefixFrom(addr, 32), Dev: i, Type: Local, Src: addr, Table: TableLocal, Scope: iface.Host})
+	to := addr
+	if a.Secondary {
+		// What is sent to it comes from the first address of its subnet.
+		for _, b := range i.Addrs {
+			if !b.Secondary && b.Prefix.Masked() == a.Prefix.Masked() {
+				addr = b.Prefix.Addr()
+				break
+			}
+		}
+	}
+	out = append(out, Route{To: netip.PrefixFrom(to, 32), Dev: i, Type: Local, Src: addr, Table: TableLocal, Scope: iface.Host})
 	if a.Broadcast.IsValid() && a.Broadcast != netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		out = append(out, Route{To: netip.PrefixFrom(a.Broadcast, 32), Dev: i, Type: Broadcast, Src: addr, Table: TableLocal, Scope: iface.LinkLocal})
 	}
