@@ -153,7 +153,10 @@ func (p *Packet) L4ChecksumOK() bool {
 		}
 		return Fold(Sum(b, PseudoSum(p.Family, p.Src(), p.Dst(), p.Proto, n))) == 0xffff
 	}
-	return Fold(Sum(b, p.pseudo(len(b)))) == 0xffff
+	// An ICMP message of nothing but zeros adds up to zero, and is good: Linux's
+	// sum of a buffer begins with all ones (csum_partial).
+	sum := Fold(Sum(b, p.pseudo(len(b))))
+	return sum == 0xffff || sum == 0
 }
 
 // pseudo is the pseudo header's sum, or zero for ICMP over IPv4.
