@@ -241,6 +241,12 @@ func (c *coder) extension(r *saved) {
 		c.i32(&r.seq[d].before)
 		c.i32(&r.seq[d].after)
 	}
+	c.truth(&r.proxied)
+	if r.proxied {
+		c.u32(&r.proxy.ISN)
+		c.u32(&r.proxy.Echo)
+		c.u32(&r.proxy.Offset)
+	}
 }
 
 // expect is a record of an expectation.
@@ -273,6 +279,8 @@ func (c *coder) end(x *savedEnd) {
 	for i := range x.counts {
 		c.u32(&x.counts[i])
 	}
+	c.u32(&x.total)
+	c.u64(&x.seqs)
 	c.u64(&x.seq)
 	c.u64(&x.expectSeq)
 	c.stats(&x.stats)

@@ -11,7 +11,16 @@ import (
 // connections are named by their Seq, helpers and timeout policies by name.
 const (
 	snapshotMagic   = "weir-ct\n"
-	snapshotVersion = 1
+	snapshotVersion = 2
+)
+
+// The kinds of snapshots, a byte behind the version: whole ones, rounds of
+// Rounds, and the last of these.
+const (
+	snapshotWhole uint8 = iota
+	snapshotRound
+	snapshotLast
+	snapshotKinds
 )
 
 // The kinds of records.
@@ -20,6 +29,8 @@ const (
 	recordConn
 	recordExpect
 	recordKey
+	recordGone // of a round: the Seq of a connection that ended
+	recordKinds
 )
 
 // SnapshotError is why a snapshot was not loaded.
@@ -31,6 +42,7 @@ const (
 	ErrSnapshotVersion SnapshotError = "a snapshot of another version"
 	ErrSnapshotDamaged SnapshotError = "the snapshot is damaged or cut off"
 	ErrNotEmpty        SnapshotError = "the table is not empty"
+	ErrSnapshotApart   SnapshotError = "the rounds do not make the table that they come from"
 )
 
 // Error is the text.
@@ -41,9 +53,11 @@ func (e SnapshotError) Error() string { return string(e) }
 // or end meanwhile some are in it. Expectations are as at the end.
 type Snapshot struct {
 	tb      *Table
+	rounds  *Rounds // nil: of a whole snapshot
+	kind    uint8
 	slot    uint32
 	sum     uint32
-	counts  [4]uint32
+	end     savedEnd
 	expects bool // the connections are written
 	done    bool
 	record  saved
@@ -51,11 +65,15 @@ type Snapshot struct {
 
 // BeginSnapshot begins a snapshot at time now.
 func (tb *Table) BeginSnapshot(b []byte, now int64) (*Snapshot, []byte) {
-	s := &Snapshot{tb: tb, slot: 1}
+	return tb.beginSnapshot(&Snapshot{}, b, now)
+}
+
+func (tb *Table) beginSnapshot(s *Snapshot, b []byte, now int64) (*Snapshot, []byte) {
+	s.tb, s.slot = tb, 1
 	start := len(b)
 	b = append(b, snapshotMagic...)
 	b = binary.LittleEndian.AppendUint32(b, snapshotVersion)
-	c := coder{b: b}
+	c := coder{b: append(b, s.kind)}
 	c.i64(&now)
 	s.add(c.b[start:])
 	return s, c.b
@@ -76,14 +94,19 @@ func (s *Snapshot) Step(b []byte, slots int) ([]byte, bool) {
 		k := tb.conn(s.slot)
 		s.slot++
 		if k.flags&live == 0 || k.Status&(Confirmed|Dying) != Confirmed {
+			s.gone(&c, s.slot-1)
 			continue
 		}
 		before := len(tb.held)
 		tb.hold(k)
-		tb.record(k, &s.record)
-		c.kind(recordConn)
-		c.conn(&s.record)
-		s.counts[recordConn]++
+		if s.news(&c, k) {
+			tb.record(k, &s.record)
+			c.kind(recordConn)
+			c.conn(&s.record)
+			s.end.counts[recordConn]++
+		}
+		s.end.total++
+		s.end.seqs += k.Seq
 		tb.letGo(before)
 	}
 	if s.slot < tb.used || slots == 0 && !s.expects {
@@ -91,12 +114,26 @@ func (s *Snapshot) Step(b []byte, slots int) ([]byte, bool) {
 		s.add(c.b[start:])
 		return c.b, true
 	}
+	if s.kind != snapshotRound {
+		s.rest(&c)
+	}
+	c.kind(recordEnd)
+	s.end.seq, s.end.expectSeq, s.end.stats = tb.seq, tb.expects.seq, tb.stats
+	c.end(&s.end)
+	s.add(c.b[start:])
+	s.done = true
+	return binary.LittleEndian.AppendUint32(c.b, s.sum), false
+}
+
+// rest writes the expectations and keys.
+func (s *Snapshot) rest(c *coder) {
+	tb := s.tb
 	tb.EachExpect(func(e *Expect) bool {
 		if m := tb.ByID(e.Master); m != nil {
 			x := savedExpect{Expect: *e, master: m.Seq, helper: tb.HelperName(e.Helper), assign: tb.helperKey(e.Assign)}
 			c.kind(recordExpect)
 			c.expect(&x)
-			s.counts[recordExpect]++
+			s.end.counts[recordExpect]++
 		}
 		return true
 	})
@@ -105,14 +142,9 @@ func (s *Snapshot) Step(b []byte, slots int) ([]byte, bool) {
 			x := savedKey{tuple: tb.greKeys[i].tuple, owner: m.Seq, dir: uint8(tb.greKeys[i].dir)}
 			c.kind(recordKey)
 			c.key(&x)
-			s.counts[recordKey]++
+			s.end.counts[recordKey]++
 		}
 	}
-	c.kind(recordEnd)
-	c.end(&savedEnd{s.counts, tb.seq, tb.expects.seq, tb.stats})
-	s.add(c.b[start:])
-	s.done = true
-	return binary.LittleEndian.AppendUint32(c.b, s.sum), false
 }
 
 // AppendSnapshot writes a snapshot at once.
@@ -140,6 +172,8 @@ type saved struct {
 	expMask  ExpectEventMask
 	data     [helpWords]uint32
 	seq      [2]seqAdj
+	proxied  bool
+	proxy    SynProxy
 }
 
 // record is what a snapshot says of a connection.
@@ -158,6 +192,7 @@ func (tb *Table) record(k *Conn, r *saved) {
 	}
 	if e := tb.extOf(k); e != nil {
 		r.ext, r.attached, r.helper, r.expMask, r.data, r.seq = true, e.attached, tb.HelperName(e.id), e.expMask, e.data, e.seq
+		r.proxied, r.proxy = e.proxied, e.proxy
 	}
 }
 
@@ -178,7 +213,9 @@ type savedKey struct {
 // savedEnd is what stands at the end: how many records there are of each kind,
 // and the table's own numbers.
 type savedEnd struct {
-	counts         [4]uint32
+	counts         [recordKinds]uint32
+	total          uint32 // connections that there are
+	seqs           uint64 // the sum of their Seq
 	seq, expectSeq uint64
 	stats          Stats
 }

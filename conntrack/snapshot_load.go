@@ -2,7 +2,6 @@ package conntrack
 
 import (
 	"cmp"
-	"encoding/binary"
 	"hash/crc32"
 	"slices"
 )
@@ -12,49 +11,36 @@ import (
 // and timeout policies that the table does not know are left out. After an
 // error the table is as it was.
 func (tb *Table) LoadSnapshot(b []byte) (now int64, err error) {
-	head := len(snapshotMagic) + 4
-	switch {
-	case tb.count != 0 || tb.expects.count != 0:
-		return 0, ErrNotEmpty
-	case len(b) < head || string(b[:len(snapshotMagic)]) != snapshotMagic:
-		return 0, ErrSnapshotKind
-	case binary.LittleEndian.Uint32(b[len(snapshotMagic):]) != snapshotVersion:
-		return 0, ErrSnapshotVersion
-	case len(b) < head+4 || crc32.Checksum(b[:len(b)-4], crc32.MakeTable(crc32.Castagnoli)) != binary.LittleEndian.Uint32(b[len(b)-4:]):
-		return 0, ErrSnapshotDamaged
+	l := tb.Loading()
+	if l.err != nil {
+		return 0, l.err
 	}
-	c := coder{b: b[head : len(b)-4], reading: true}
-	c.i64(&now)
-	l, ok := c.records()
-	if !ok || l.end.seq < l.lastSeq || l.end.expectSeq < l.lastExpect {
-		return 0, ErrSnapshotDamaged
+	x, now, kind, err := readSnapshot(b)
+	if err == nil && kind != snapshotWhole {
+		err = ErrSnapshotKind
 	}
-	tb.seq, tb.stats = l.end.seq, l.end.stats
-	bySeq := tb.enterAll(l.conns)
-	tb.enterExpects(l.expects, bySeq)
-	for _, k := range l.keys {
-		if m := bySeq[k.owner]; m != nil {
-			tb.greKeys = append(tb.greKeys, greKey{k.tuple, m.ID(), Dir(k.dir)})
-		}
+	if err != nil {
+		return 0, err
 	}
-	tb.expects.seq = l.end.expectSeq
-	tb.publish()
-	tb.letGo(0)
+	l.enter(&x, kind)
 	return now, nil
 }
+
+func sumOf(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // loaded is the records of a snapshot.
 type loaded struct {
 	conns               []*saved
 	expects             []*savedExpect
 	keys                []savedKey
+	gone                []uint64
 	end                 savedEnd
 	lastSeq, lastExpect uint64
 }
 
 // records reads all records; false when one is broken.
 func (c *coder) records() (l loaded, ok bool) {
-	var found [4]uint32
+	var found [recordKinds]uint32
 	for !c.bad {
 		var kind uint8
 		switch c.u8(&kind); kind {
@@ -74,6 +60,10 @@ func (c *coder) records() (l loaded, ok bool) {
 			x := savedKey{}
 			c.key(&x)
 			l.keys = append(l.keys, x)
+		case recordGone:
+			seq := uint64(0)
+			c.u64(&seq)
+			l.gone = append(l.gone, seq)
 		case recordEnd:
 			c.end(&l.end)
 			return l, !c.bad && len(c.b) == 0 && l.end.counts == found
@@ -87,22 +77,38 @@ func (c *coder) records() (l loaded, ok bool) {
 	return l, false
 }
 
-// enterAll enters connections and finds their masters.
-func (tb *Table) enterAll(list []*saved) map[uint64]*Conn {
+// enterAll enters connections, or brings them up to date, and finds their
+// masters.
+func (l *Loading) enterAll(list []*saved) {
+	tb := l.tb
 	// The youngest first, since it may have taken an older one's tuple.
 	slices.SortStableFunc(list, func(a, b *saved) int { return cmp.Compare(b.c.Seq, a.c.Seq) })
-	bySeq := make(map[uint64]*Conn, len(list))
+	last := uint64(0)
 	for _, r := range list {
-		if c := tb.enterSaved(r); c != nil && bySeq[r.c.Seq] == nil {
-			bySeq[r.c.Seq] = c
+		if r.c.Seq == last {
+			continue
+		}
+		last = r.c.Seq
+		c := l.find(r.c.Seq)
+		if c != nil && c.Tuple != r.c.Tuple { // only what is damaged says so
+			tb.Kill(c, 0)
+			tb.Reap()
+			c = nil
+		}
+		if c != nil {
+			tb.bring(c, r)
+			continue
+		}
+		if c := l.enterSaved(r); c != nil {
+			l.bySeq[r.c.Seq] = c.ID()
 		}
 	}
 	for _, r := range slices.Backward(list) {
-		c := bySeq[r.c.Seq]
+		c := l.find(r.c.Seq)
 		if c == nil {
 			continue
 		}
-		if m := bySeq[r.master]; m != nil && r.master < r.c.Seq && tb.Master(c) == 0 {
+		if m := l.find(r.master); m != nil && r.master < r.c.Seq && tb.Master(c) == 0 {
 			tb.setMaster(c, m.ID())
 			tb.extend(m).children++
 		}
@@ -110,31 +116,58 @@ func (tb *Table) enterAll(list []*saved) map[uint64]*Conn {
 			tb.LinkSource(c)
 		}
 	}
-	return bySeq
 }
 
-// enterSaved enters one connection; nil if a tuple of it is taken.
-func (tb *Table) enterSaved(r *saved) *Conn {
-	s := &r.c
+// enterSaved enters one connection; nil if a younger one has a tuple of it.
+func (l *Loading) enterSaved(r *saved) *Conn {
+	tb, s := l.tb, &r.c
 	o, p := &s.Tuple[Original], &s.Tuple[Reply]
 	ho, hr := tb.hash(o), tb.hash(p)
-	if s.Status&NATClash == 0 {
-		if other, _ := tb.find(o, ho, meeting(Original, o.Zone, p.Zone)); other != nil {
-			return nil
-		}
+	if s.Status&NATClash == 0 && !l.room(o, ho, meeting(Original, o.Zone, p.Zone), s.Seq) {
+		return nil
 	}
-	if other, _ := tb.find(p, hr, meeting(Reply, o.Zone, p.Zone)); other != nil {
+	if !l.room(p, hr, meeting(Reply, o.Zone, p.Zone), s.Seq) {
 		return nil
 	}
 	c := tb.take()
 	tb.count++
-	c.Tuple, c.deadline, c.Seq, c.Mark = s.Tuple, s.deadline, s.Seq, s.Mark
-	c.eventMask, c.proto = s.eventMask, s.proto
-	tb.SetMasqIf(c, r.masqIf)
+	c.Tuple, c.Seq = s.Tuple, s.Seq
 	c.flags = live
 	if o.Zone != p.Zone {
 		tb.apart.Add(1)
 	}
+	tb.bring(c, r)
+	if s.Status&NATClash != 0 {
+		tb.index.insert(tb, hr, makeRef(c.index, Reply))
+		tb.publish()
+		tb.entered(c)
+	} else {
+		tb.link(c, ho, hr)
+	}
+	return c
+}
+
+// room says that no younger connection has a tuple. An older one that does has
+// ended since the round in which it came, and goes.
+func (l *Loading) room(t *Tuple, h uint64, allow dirs, seq uint64) bool {
+	other, _ := l.tb.find(t, h, allow)
+	if other == nil {
+		return true
+	}
+	if other.Seq >= seq {
+		return false
+	}
+	delete(l.bySeq, other.Seq)
+	l.tb.Kill(other, 0)
+	return true
+}
+
+// bring makes a connection that has its tuples what a record says.
+func (tb *Table) bring(c *Conn, r *saved) {
+	s := &r.c
+	c.deadline, c.Mark, c.Status = s.deadline, s.Mark, s.Status
+	c.eventMask, c.proto = s.eventMask, s.proto
+	tb.SetMasqIf(c, r.masqIf)
 	if s.flags&counted != 0 {
 		tb.addCounters(c)
 		*tb.Counters(c) = r.counters
@@ -147,6 +180,8 @@ func (tb *Table) enterSaved(r *saved) *Conn {
 		tb.makeLabels(c)
 		tb.labels[c.index/chunkConns][c.index%chunkConns] = r.labels
 	}
+	c.policy = 0
+	o := &c.Tuple[Original]
 	for i := range tb.policies {
 		if q := &tb.policies[i]; r.policy != "" && q.Name == r.policy && q.Family == o.L3 && q.Proto == o.Proto {
 			c.policy = uint8(i + 1)
@@ -155,25 +190,17 @@ func (tb *Table) enterSaved(r *saved) *Conn {
 	if r.ext {
 		e := tb.extend(c)
 		e.attached, e.id, e.expMask, e.data, e.seq = r.attached, tb.findHelper(r.helper, o), r.expMask, r.data, r.seq
+		e.proxied, e.proxy = r.proxied, r.proxy
 	}
-	if s.Status&NATClash != 0 {
-		tb.index.insert(tb, hr, makeRef(c.index, Reply))
-		tb.publish()
-		tb.entered(c)
-	} else {
-		tb.link(c, ho, hr)
-	}
-	c.Status = s.Status
-	return c
 }
 
 // enterExpects enters expectations, the oldest first.
-func (tb *Table) enterExpects(list []*savedExpect, bySeq map[uint64]*Conn) {
+func (tb *Table) enterExpects(list []*savedExpect, find func(seq uint64) *Conn) {
 	x := &tb.expects
 	slices.SortStableFunc(list, func(a, b *savedExpect) int { return cmp.Compare(a.Seq, b.Seq) })
 	last := uint64(0)
 	for _, r := range list {
-		m := bySeq[r.master]
+		m := find(r.master)
 		if m == nil || r.Seq == last || x.count >= tb.cfg.ExpectMax {
 			continue
 		}

@@ -1,5 +1,7 @@
 package engine
 
+import "weir/conntrack"
+
 // snapshotSlots is how many slots of the connection table are written while
 // packets that walk wait: for some 100 µs.
 const snapshotSlots = 512
@@ -11,8 +13,21 @@ const snapshotSlots = 512
 // it. now is ns since the Unix epoch. A machine without workers must not be used
 // meanwhile.
 func (m *Machine) AppendSnapshot(b []byte, now int64) []byte {
-	tb := m.env.CT
-	s, b := tb.BeginSnapshot(b, now)
+	s, b := m.env.CT.BeginSnapshot(b, now)
+	return m.steps(s, b)
+}
+
+// AppendRound writes the next round of r, which is of this machine's table (see
+// Conntrack), and returns how many connections are in it: all at first, then
+// those that changed since. It may be called as AppendSnapshot, but for the last
+// round, when nothing uses the machine any more.
+func (m *Machine) AppendRound(b []byte, r *conntrack.Rounds, now int64, last bool) ([]byte, int) {
+	s, b := r.Begin(b, now, last)
+	b = m.steps(s, b)
+	return b, s.Changed()
+}
+
+func (m *Machine) steps(s *conntrack.Snapshot, b []byte) []byte {
 	for more := true; more; {
 		// The room is made beforehand: nobody waits for it.
 		if free := cap(b) - len(b); free < 1<<18 {
@@ -29,11 +44,30 @@ func (m *Machine) AppendSnapshot(b []byte, now int64) []byte {
 func (m *Machine) LoadSnapshot(b []byte) (err error) {
 	m.Do(func() {
 		var now int64
-		if now, err = m.env.CT.LoadSnapshot(b); err == nil && m.unclocked {
-			m.unclocked = false
-			m.shared.Sets.Shift(now)
-			m.later(now)
+		if now, err = m.env.CT.LoadSnapshot(b); err == nil {
+			m.clock(now)
 		}
 	})
 	return err
+}
+
+// LoadRound takes over a round, before the first packet; over says that it was
+// the last one. After an error l is to be abandoned.
+func (m *Machine) LoadRound(l *conntrack.Loading, b []byte) (over bool, err error) {
+	m.Do(func() {
+		var now int64
+		if now, over, err = l.Round(b); over && err == nil {
+			m.clock(now)
+		}
+	})
+	return over, err
+}
+
+// clock tells a machine the time that has none yet.
+func (m *Machine) clock(now int64) {
+	if m.unclocked {
+		m.unclocked = false
+		m.shared.Sets.Shift(now)
+		m.later(now)
+	}
 }

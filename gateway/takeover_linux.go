@@ -9,18 +9,30 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"weir/conntrack"
 )
 
 // What is said on the socket: the successor sends takeoverAsk; the predecessor
-// answers with takeoverHere and the descriptors, then the length of a JSON list
-// of what they are, the list, the length of the snapshot, and the snapshot.
+// answers with takeoverHere and the descriptors, then a JSON list of what they
+// are, then rounds of the connections (conntrack.Rounds), each of which the
+// successor confirms when it has read it. The last one comes when the
+// predecessor has stopped; a successor that finds it wrong says so, and is sent
+// a whole snapshot. List, rounds and snapshot have their length in front.
 const (
-	takeoverAsk  = 't'
-	takeoverHere = 'h'
+	takeoverAsk   = 'r'
+	takeoverHere  = 'h'
+	takeoverRead  = 'a'
+	takeoverWrong = 'w'
 
 	takeoverWait    = 10 * time.Second
 	takeoverMaxList = 1 << 20
 	takeoverMaxSnap = 1 << 36
+
+	// The predecessor stops when a round has so few connections, or not less
+	// than half of those of the round before, or after so many rounds.
+	takeoverFew    = 500
+	takeoverRounds = 8
 )
 
 // passedDevice is a device in the list.
@@ -59,17 +71,40 @@ func (g *Gateway) awaitSuccessor(l net.Listener, done chan<- struct{}) {
 	}
 }
 
-// handOver stops carrying packets and gives everything away, or goes on.
+// handOver gives everything away, or goes on. Packets flow for most of it.
 func (g *Gateway) handOver(c *net.UnixConn) error {
-	g.snap = g.eng.AppendSnapshot(g.snap[:0], g.clock()) // so that there is room
+	if err := g.giveDevices(c); err != nil {
+		return err
+	}
+	rounds := g.eng.Conntrack().Rounds()
+	for n, before := 0, -1; ; n++ {
+		changed, _, err := g.giveRound(c, rounds, false)
+		if err != nil {
+			return err
+		}
+		if changed < takeoverFew || before >= 0 && changed > before/2 || n == takeoverRounds {
+			break
+		}
+		before = changed
+	}
+	stopped := time.Now()
 	g.handed.Store(true)
 	for _, p := range g.ports {
 		_ = p.stop()
 	}
 	g.running.Wait()
-	err := g.give(c)
+	changed, right, err := g.giveRound(c, rounds, true)
+	if err == nil && !right {
+		g.log.Warn("the connections are handed over once more")
+		g.snap = g.eng.AppendSnapshot(g.snap[:0], g.clock())
+		right, err = givePart(c, g.snap)
+		if err == nil && !right {
+			err = errors.New("the successor cannot read the connections")
+		}
+	}
+	g.snap = nil
 	if err == nil {
-		g.log.Info("handed over")
+		g.log.Info("handed over", "after", time.Since(stopped), "changed", changed)
 		return nil
 	}
 	g.handed.Store(false)
@@ -79,7 +114,8 @@ func (g *Gateway) handOver(c *net.UnixConn) error {
 	return err
 }
 
-func (g *Gateway) give(c *net.UnixConn) error {
+// giveDevices sends the descriptors, which both processes have from then on.
+func (g *Gateway) giveDevices(c *net.UnixConn) error {
 	var list []passedDevice
 	var files []*os.File
 	for _, p := range g.ports {
@@ -99,18 +135,30 @@ func (g *Gateway) give(c *net.UnixConn) error {
 	if err := SendFiles(c, []byte{takeoverHere}, files); err != nil {
 		return err
 	}
-	g.snap = g.eng.AppendSnapshot(g.snap[:0], g.clock())
-	var n [8]byte
-	for _, b := range [][]byte{text, g.snap} {
-		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
-		if _, err := c.Write(n[:]); err != nil {
-			return err
-		}
-		if _, err := c.Write(b); err != nil {
-			return err
-		}
+	return writePart(c, text)
+}
+
+// giveRound sends a round and waits until it is read; right is what the
+// successor says of it.
+func (g *Gateway) giveRound(c *net.UnixConn, r *conntrack.Rounds, last bool) (changed int, right bool, err error) {
+	g.snap, changed = g.eng.AppendRound(g.snap[:0], r, g.clock(), last)
+	right, err = givePart(c, g.snap)
+	if err == nil && !right && !last {
+		err = errors.New("the successor cannot read the connections")
 	}
-	return nil
+	return changed, right, err
+}
+
+// givePart sends a part and waits for what is said of it.
+func givePart(c *net.UnixConn, b []byte) (right bool, err error) {
+	if err := writePart(c, b); err != nil {
+		return false, err
+	}
+	var said [1]byte
+	if _, err := io.ReadFull(c, said[:]); err != nil {
+		return false, err
+	}
+	return said[0] == takeoverRead, nil
 }
 
 // takeOver asks a predecessor for its devices and connections.
@@ -134,10 +182,6 @@ func (g *Gateway) takeOver(c *net.UnixConn) error {
 	if err := json.Unmarshal(text, &list); err != nil {
 		return err
 	}
-	snap, err := readPart(c, takeoverMaxSnap)
-	if err != nil {
-		return err
-	}
 	for _, d := range list {
 		if d.Files < 0 || d.Files > len(files) {
 			return errors.New("descriptors are missing")
@@ -148,12 +192,46 @@ func (g *Gateway) takeOver(c *net.UnixConn) error {
 			return err
 		}
 	}
-	if err := g.eng.LoadSnapshot(snap); err != nil {
-		g.log.Error("the connections were not taken over", "error", err)
+	if err := g.takeConnections(c); err != nil {
+		return err
 	}
 	g.log.Info("taken over", "devices", len(list), "connections", g.eng.Conntrack().Len())
 	_ = c.SetDeadline(time.Time{})
 	return nil
+}
+
+// takeConnections reads rounds until the last one.
+func (g *Gateway) takeConnections(c *net.UnixConn) error {
+	say := func(b byte) error { _, err := c.Write([]byte{b}); return err }
+	l := g.eng.Conntrack().Loading()
+	for {
+		b, err := readPart(c, takeoverMaxSnap)
+		if err != nil {
+			return err
+		}
+		over, err := g.eng.LoadRound(l, b)
+		switch {
+		case errors.Is(err, conntrack.ErrSnapshotApart):
+			if err := say(takeoverWrong); err != nil {
+				return err
+			}
+			g.eng.Do(func() { l = l.Abandon(g.clock()) })
+			if b, err = readPart(c, takeoverMaxSnap); err != nil {
+				return err
+			}
+			if err := g.eng.LoadSnapshot(b); err != nil {
+				_ = say(takeoverWrong)
+				return err
+			}
+			return say(takeoverRead)
+		case err != nil:
+			_ = say(takeoverWrong)
+			return err
+		}
+		if err := say(takeoverRead); err != nil || over {
+			return err
+		}
+	}
 }
 
 func (g *Gateway) adopt(d passedDevice, files []*os.File) error {
@@ -175,8 +253,20 @@ func (g *Gateway) adopt(d passedDevice, files []*os.File) error {
 	return nil
 }
 
+// writePart writes a length and as many bytes.
+func writePart(c *net.UnixConn, b []byte) error {
+	_ = c.SetDeadline(time.Now().Add(takeoverWait))
+	n := binary.BigEndian.AppendUint64(nil, uint64(len(b)))
+	if _, err := c.Write(n); err != nil {
+		return err
+	}
+	_, err := c.Write(b)
+	return err
+}
+
 // readPart reads a length and as many bytes.
-func readPart(c io.Reader, most uint64) ([]byte, error) {
+func readPart(c *net.UnixConn, most uint64) ([]byte, error) {
+	_ = c.SetDeadline(time.Now().Add(takeoverWait))
 	var n [8]byte
 	if _, err := io.ReadFull(c, n[:]); err != nil {
 		return nil, err

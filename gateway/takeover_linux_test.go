@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weir/conntrack"
 	"weir/packet"
 )
 
@@ -207,4 +208,88 @@ func TestAfterACrashTheConnectionsAreReadBack(t *testing.T) {
 		third.wait("the state was not read", 1)
 		third.stop()
 	})
+}
+
+// TestASuccessorThatFailsChangesNothing talks to a gateway as successors do that
+// do not come to the end.
+func TestASuccessorThatFailsChangesNothing(t *testing.T) {
+	dir, run := homeFiles(t), t.TempDir()
+	socket := filepath.Join(run, "weir.sock")
+	w := newTUNWorld(t, dir, "--control="+socket)
+	s := w.server.listenPacket("udp", "203.0.113.1:9")
+	var c net.Conn
+	eventually(t, "no way out", func() (err error) { c, err = w.client.dial(t.Context(), "udp", "203.0.113.1:9"); return err })
+	defer c.Close()
+	passes := func() {
+		t.Helper()
+		eventually(t, "nothing passes", func() error {
+			if _, err := c.Write([]byte{1}); err != nil {
+				return err
+			}
+			_ = s.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			_, _, err := s.ReadFrom(make([]byte, 9))
+			return err
+		})
+	}
+	passes()
+	var parts [][]byte
+	read := func(u *net.UnixConn) {
+		t.Helper()
+		b, err := readPart(u, takeoverMaxSnap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, b)
+	}
+	say := func(u *net.UnixConn, b byte) { _, _ = u.Write([]byte{b}) }
+	ask := func(u *net.UnixConn) {
+		t.Helper()
+		say(u, takeoverAsk)
+		_, files, err := ReceiveFiles(u)
+		if err != nil || len(files) == 0 {
+			t.Fatal(err, len(files))
+		}
+		for _, f := range files {
+			f.Close()
+		}
+		read(u) // what they are
+	}
+	for _, x := range []struct {
+		name string
+		do   func(u *net.UnixConn)
+	}{
+		{"one that asks for something else", func(u *net.UnixConn) {}},
+		{"one that goes when it has the devices", func(u *net.UnixConn) { say(u, takeoverAsk) }},
+		{"one that cannot read the connections", func(u *net.UnixConn) {
+			ask(u)
+			read(u)
+			say(u, takeoverWrong)
+			_, _ = io.ReadAll(u)
+		}},
+		{"one that finds other connections in the end, and goes", func(u *net.UnixConn) {
+			ask(u)
+			read(u) // all
+			say(u, takeoverRead)
+			read(u) // the last: few have changed
+			say(u, takeoverWrong)
+			read(u) // all of them again
+			last := parts[len(parts)-1]
+			back := conntrack.New(conntrack.DefaultConfig())
+			if _, err := back.LoadSnapshot(last); err != nil || back.Len() == 0 {
+				t.Errorf("the whole snapshot: %v, %d", err, back.Len())
+			}
+		}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			u, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket + ".handover", Net: "unix"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.do(u)
+			u.Close()
+			passes()
+		})
+	}
+	w.weir.wait("not handed over", 2)
+	w.weir.stop()
 }
