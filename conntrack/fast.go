@@ -106,7 +106,7 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 		a, b := le.Uint64(d), le.Uint64(d[8:])
 		s, c := bits.Add64(a, b, 0)
 		s, c = bits.Add64(s, uint64(le.Uint32(d[16:])), c)
-		if fold64(s, c) != 0xffff {
+		if packet.FoldWords(s, c) != 0xffff {
 			return false
 		}
 		q.Family, q.Proto, q.L4 = packet.IPv4, d[9], 20
@@ -141,15 +141,6 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 // swapPorts puts ports from the order of the wire into that of a tuple's last
 // word.
 func swapPorts(p uint32) uint32 { return bits.RotateLeft32(p, 16) }
-
-// fold64 reduces a sum of words of either byte order.
-func fold64(s, c uint64) uint16 {
-	s, c = bits.Add64(s, 0, c)
-	s += c
-	s = s>>32 + s&0xffffffff
-	s = s>>32 + s&0xffffffff
-	return packet.Fold(uint32(s))
-}
 
 // WarmBucket reads the packet's bucket and does nothing with it.
 func (l *Lane) WarmBucket(q *Probe) { l.seen += atomic.LoadUint64(&q.bucket.tags[0]) }
@@ -286,7 +277,8 @@ func (tb *Table) judgeTCP(c *Conn, d Dir, b []byte) (timeout int64, ok bool) {
 		return 0, false
 	}
 	be := binary.BigEndian
-	s := segment{seq: be.Uint32(b[4:]), ack: be.Uint32(b[8:]), win: be.Uint16(b[14:]), flags: f, class: classAck}
+	var s segment
+	s.seq, s.ack, s.win, s.flags, s.class = be.Uint32(b[4:]), be.Uint32(b[8:]), be.Uint16(b[14:]), f, classAck
 	s.end = s.seq + uint32(len(b)-off)
 	sack := s.ack
 	if off > 20 && to.Flags&TCPSackPerm != 0 {
@@ -317,20 +309,16 @@ func sumOK(q *Probe) bool {
 		s, c = bits.Add64(s, le.Uint64(b[24:]), c)
 		b = b[32:]
 	}
-	for len(b) >= 8 {
+	if len(b) >= 16 {
+		s, c = bits.Add64(s, le.Uint64(b), c)
+		s, c = bits.Add64(s, le.Uint64(b[8:]), c)
+		b = b[16:]
+	}
+	if len(b) >= 8 {
 		s, c = bits.Add64(s, le.Uint64(b), c)
 		b = b[8:]
 	}
-	if len(b) >= 4 {
-		s, c = bits.Add64(s, uint64(le.Uint32(b)), c)
-		b = b[4:]
-	}
-	if len(b) >= 2 {
-		s, c = bits.Add64(s, uint64(le.Uint16(b)), c)
-		b = b[2:]
-	}
-	if len(b) == 1 {
-		s, c = bits.Add64(s, uint64(b[0]), c)
-	}
-	return fold64(s, c) == 0xffff
+	// The last bytes are the upper ones of the packet's last eight.
+	s, c = bits.Add64(s, le.Uint64(d[len(d)-8:])>>(64-8*uint(len(b))), c)
+	return packet.FoldWords(s, c) == 0xffff
 }

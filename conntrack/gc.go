@@ -28,6 +28,14 @@ const (
 // no packet waits long. The engine calls it before each packet and when the
 // clock moves.
 func (tb *Table) Tick(now int64) {
+	if now < tb.gc.next && tb.gc.cursor == 0 && now < tb.expects.next {
+		return
+	}
+	tb.tick(now)
+}
+
+// tick is Tick when something is to be done.
+func (tb *Table) tick(now int64) {
 	tb.tickExpects(now)
 	g := &tb.gc
 	if !g.started {

@@ -71,14 +71,10 @@ func tagShift(told int) int { return told &^ 3 & 63 }
 // locate is the number of the first bucket of a hash in an index of so many,
 // and the tag there.
 func locate(h uint64, buckets, mask uint32) (n uint32, tag uint16) {
-	n = uint32(h) & (mask<<1 | 1)
-	told := bits.Len32(mask)
-	if n&mask < buckets-mask-1 {
-		told++ // divided already
-	} else {
-		n &= mask
-	}
-	return n, uint16(h >> tagShift(told))
+	n = uint32(h) & mask
+	_, divided := bits.Sub32(n, buckets-mask-1, 0) // 1 if it is, without a jump that nothing foretells
+	n |= uint32(h) & (mask + 1) & -divided
+	return n, uint16(h >> tagShift(bits.Len32(mask)+int(divided)))
 }
 
 const (

@@ -4,7 +4,6 @@ import (
 	"math/bits"
 	"slices"
 
-	"weir/conntrack"
 	"weir/hook"
 	"weir/iface"
 	"weir/packet"
@@ -74,8 +73,8 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 			if todo>>i&1 != 0 {
 				q := &l.probes[i]
 				if w := l.short(y, q, a.In, last); w != nil {
-					s.out = append(s.out, w.output(q))
-					*r = Result{Verdict: Forwarded, Out: s.sent(), Logs: s.said(), CT: conntrack.Ref{Conn: q.Conn, Info: w.info}}
+					s.out = w.send(s.out, q)
+					r.forwarded(s.sent(), q.Conn, w.info)
 					m.env.CT.Reap()
 					continue
 				}

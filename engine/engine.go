@@ -128,9 +128,10 @@ func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now in
 		if l.ct.Read(q, data) {
 			l.ct.Guess(q)
 			if w := l.short(y, q, in, now); w != nil {
-				m.sink.out = append(m.sink.out, w.output(q))
+				m.sink.out = w.send(m.sink.out, q)
 				m.env.CT.Reap()
-				return Result{Verdict: Forwarded, Out: m.sink.sent(), Logs: m.sink.said(), CT: conntrack.Ref{Conn: q.Conn, Info: w.info}}
+				r.forwarded(m.sink.sent(), q.Conn, w.info)
+				return r
 			}
 		}
 	}

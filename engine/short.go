@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"slices"
+
 	"weir/conntrack"
+	"weir/hook"
 	"weir/iface"
 	"weir/nat"
 	"weir/packet"
@@ -53,9 +56,24 @@ func (l *lane) short(y *paths, q *conntrack.Probe, in *iface.Iface, now int64) *
 	return w
 }
 
-// output is how a packet leaves by the path.
-func (w *path) output(q *conntrack.Probe) Output {
-	return Output{Dev: w.out, Data: q.Data, Via: w.via, Offload: q.Offload}
+// send appends how a packet leaves by the path. It writes field by field, as
+// forwarded does: a literal would be put together elsewhere and copied, and the
+// copy would wait for it.
+func (w *path) send(out []Output, q *conntrack.Probe) []Output {
+	n := len(out)
+	if n == cap(out) {
+		out = slices.Grow(out, 1)
+	}
+	out = out[:n+1]
+	o := &out[n]
+	o.Dev, o.Data, o.Via, o.Offload = w.out, q.Data, w.via, q.Offload
+	return out
+}
+
+// forwarded is the result of a packet that went the short way.
+func (r *Result) forwarded(out []Output, c *conntrack.Conn, info conntrack.Info) {
+	r.Verdict, r.Reason, r.Out, r.Logs, r.Steps = Forwarded, hook.NoReason, out, nil, nil
+	r.CT.Conn, r.CT.Info = c, info
 }
 
 // of is the path of a connection's direction, nil if it has none.

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"weir/conntrack"
 	"weir/hook"
 )
 
@@ -133,9 +132,9 @@ func (w *Worker) ReceiveBatch(in []Arrival, now int64, results []Result) []Resul
 			if todo>>i&1 != 0 && y != nil {
 				q := &w.lane.probes[i]
 				if p := w.lane.short(y, q, a.In, a.at(now)); p != nil {
-					w.out = append(w.out, p.output(q))
+					w.out = p.send(w.out, q)
 					last := len(w.out)
-					results[i] = Result{Verdict: Forwarded, Out: w.out[last-1 : last : last], CT: conntrack.Ref{Conn: q.Conn, Info: p.info}}
+					results[i].forwarded(w.out[last-1:last:last], q.Conn, p.info)
 					continue
 				}
 			}

@@ -2,6 +2,7 @@ package nat
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"weir/conntrack"
 	"weir/packet"
@@ -10,83 +11,70 @@ import (
 // Rewrite translates a forwarded packet of a known connection and lowers its
 // TTL: what Packet at PREROUTING, the router and Packet at POSTROUTING do to
 // the bytes, in one go. The TTL is above 0.
+//
+// The direction of a packet cannot be foretold, so that no jump hangs on it: a
+// side that stays is written as it was. Of the two forms of zero no checksum
+// that changes becomes 0xffff, so that the sum decides the result, not how it
+// came about.
 func Rewrite(q *conntrack.Probe, translate bool) {
-	c, d := q.Conn, q.Data
-	var src, dst bool
-	if translate {
-		src, dst = c.Status&Source.bit(q.Dir) != 0, c.Status&Destination.bit(q.Dir) != 0
+	d, le := q.Data, binary.LittleEndian
+	to := &q.Conn.Tuple[(1-q.Dir)&1] // whose sides are swapped
+	sides := uint64(q.Conn.Status&conntrack.NATMask) / uint64(conntrack.SrcNAT)
+	if !translate {
+		sides = 0
 	}
-	to := &c.Tuple[1-q.Dir] // whose sides are swapped
-	be := binary.BigEndian
+	sides = (sides | sides<<2) >> (q.Dir & 1) // swapped for replies
+	src, dst := -(sides & 1), -(sides >> 1 & 1)
 	l4 := d[q.L4:]
-	var diff uint64
+	old := le.Uint32(l4)
+	ports := exchange(uint64(old), uint64(bits.ReverseBytes32(uint32(to.DstL4)<<16|uint32(to.SrcL4))), src>>48|dst>>48<<16)
+	le.PutUint32(l4, uint32(ports))
+	diff, carry := uint64(^old)+ports, uint64(0)
 	if q.Family == packet.IPv4 {
 		d = d[:20]
-		if dst {
-			n := exchange32(d[16:], be.Uint32(to.Src[:]))
-			settle(d[10:], n)
-			diff = n + exchange16(l4[2:], to.SrcL4)
-		}
-		old := be.Uint16(d[8:])
-		be.PutUint16(d[8:], old-1<<8)
-		be.PutUint16(d[10:], packet.Replace16(be.Uint16(d[10:]), old, old-1<<8))
-		if src {
-			n := exchange32(d[12:], be.Uint32(to.Dst[:]))
-			settle(d[10:], n)
-			diff += n + exchange16(l4, to.DstL4)
-		}
+		old := le.Uint64(d[12:])
+		addrs := exchange(old, uint64(le.Uint32(to.Dst[:]))|uint64(le.Uint32(to.Src[:]))<<32, src>>32|dst<<32)
+		le.PutUint64(d[12:], addrs)
+		n, c := bits.Add64(^old, addrs, 0)
+		n += c
+		// The word of TTL and protocol is lowered by one: in the sum by the
+		// complement of one.
+		head := le.Uint32(d[8:])
+		s, c := bits.Add64(n, uint64(^head>>16)+0xfffe, 0)
+		le.PutUint32(d[8:], (head-1)&0xffff|uint32(^packet.FoldWords(s, c))<<16)
+		diff, carry = bits.Add64(diff, n, 0)
 	} else {
+		d = d[:40]
 		d[7]--
-		if dst {
-			diff = exchange128(d[24:40], &to.Src) + exchange16(l4[2:], to.SrcL4)
-		}
-		if src {
-			diff += exchange128(d[8:24], &to.Dst) + exchange16(l4, to.DstL4)
+		for i := 0; i < 16; i += 8 {
+			a, b := le.Uint64(d[8+i:]), le.Uint64(d[24+i:])
+			s, t := exchange(a, le.Uint64(to.Dst[i:]), src), exchange(b, le.Uint64(to.Src[i:]), dst)
+			le.PutUint64(d[8+i:], s)
+			le.PutUint64(d[24+i:], t)
+			diff, carry = bits.Add64(diff, ^a, carry)
+			diff, carry = bits.Add64(diff, s, carry)
+			diff, carry = bits.Add64(diff, ^b, carry)
+			diff, carry = bits.Add64(diff, t, carry)
 		}
 	}
-	if !src && !dst {
+	if sides == 0 {
 		return
 	}
+	at, none := 6, uint16(0xffff)
 	if q.Proto == packet.TCP {
-		settle(l4[16:], diff)
-	} else if l4[6]|l4[7] != 0 {
-		settle(l4[6:], diff)
-		if l4[6]|l4[7] == 0 {
-			l4[6], l4[7] = 0xff, 0xff
-		}
+		at, none = 16, 0
 	}
-}
-
-// exchange16 writes a word and returns the difference to a checksum over it;
-// so do the others. A few differences can be added.
-func exchange16(b []byte, v uint16) uint64 {
-	old := binary.BigEndian.Uint16(b)
-	binary.BigEndian.PutUint16(b, v)
-	return uint64(^old) + uint64(v)
-}
-
-func exchange32(b []byte, v uint32) uint64 {
-	old := binary.BigEndian.Uint32(b)
-	binary.BigEndian.PutUint32(b, v)
-	return uint64(^old) + uint64(v)
-}
-
-func exchange128(b []byte, v *packet.Addr) (n uint64) {
-	for i := 0; i < 16; i += 4 {
-		n += exchange32(b[i:], binary.BigEndian.Uint32(v[i:]))
+	check := le.Uint16(l4[at:])
+	if check|^none == 0 {
+		return // UDP without a checksum
 	}
-	return n
+	diff, carry = bits.Add64(diff, uint64(^check), carry)
+	check = ^packet.FoldWords(diff, carry)
+	if check == 0 {
+		check = none
+	}
+	le.PutUint16(l4[at:], check)
 }
 
-// settle is adjust for a wider difference: the sum decides the result, not how
-// it came about, as neither stores 0xffff.
-func settle(b []byte, diff uint64) {
-	s := uint64(^binary.BigEndian.Uint16(b)) + diff
-	s = s>>32 + s&0xffffffff
-	s = s>>32 + s&0xffffffff
-	acc := packet.Fold(uint32(s))
-	if acc == 0 {
-		acc = 0xffff
-	}
-	binary.BigEndian.PutUint16(b, ^acc)
-}
+// exchange is a word with the bits of mask taken from another.
+func exchange(old, to, mask uint64) uint64 { return old ^ (old^to)&mask }

@@ -48,6 +48,18 @@ func Fold(acc uint32) uint16 {
 	return uint16(acc)
 }
 
+// FoldWords reduces a sum of 64-bit words and the carry of its last addition
+// to 16 bits, of which it is 0 for nothing but zeros. A sum of words read in
+// the other byte order has its two bytes exchanged (RFC 1071 section 2).
+func FoldWords(s, carry uint64) uint16 {
+	s, carry = bits.Add64(s, carry, 0)
+	s += carry
+	// What runs over the lower half of the doubled sum is the carry that has to
+	// come round.
+	h := uint32((s + bits.RotateLeft64(s, 32)) >> 32)
+	return uint16((h + bits.RotateLeft32(h, 16)) >> 16)
+}
+
 // Checksum is the Internet checksum of b as it stands in headers.
 func Checksum(b []byte) uint16 { return ^Fold(Sum(b, 0)) }
 

@@ -196,3 +196,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestFoldWords compares the sum over words with that over 16 bits, carries
+// included.
+func TestFoldWords(t *testing.T) {
+	for _, s := range []uint64{0, 1, 0xffff, 0x10000, 0xfffffffe, 0xffffffff, 1<<32 + 0xfffffffe, 1<<33 - 1, 1<<63 + 1, ^uint64(0) - 1, ^uint64(0)} {
+		for c := range uint64(2) {
+			want := (s%0xffff + c) % 0xffff
+			got := FoldWords(s, c)
+			if uint64(got)%0xffff != want || got == 0 && s|c != 0 {
+				t.Errorf("%x and carry %d: %x, want %x", s, c, got, want)
+			}
+		}
+	}
+}
