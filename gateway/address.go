@@ -23,7 +23,7 @@ func (g *Gateway) address(m *machine.Machine) (errs []error) {
 		switch {
 		case ether:
 			i.MAC = e.mac
-		case given != nil || l.Kind != machine.PacketDev:
+		case given != nil || l.Kind != machine.PacketDev && l.Kind != machine.XDP:
 			continue
 		case i.MAC == MAC{}:
 			mac, known := g.macs[l.Device]

@@ -162,7 +162,7 @@ func (g *Gateway) plug() (errs []error) {
 		p.iface.Store(i)
 		l, linked := links[i.Name]
 		if !linked && p.given == nil {
-			errs = append(errs, fmt.Errorf("%s: interface %s has no link: a gateway needs link: tun or link: packet:NAME in machine.yaml", g.mach.Dir, i.Name))
+			errs = append(errs, fmt.Errorf("%s: interface %s has no link: a gateway needs link: tun, packet:NAME or xdp:NAME in machine.yaml", g.mach.Dir, i.Name))
 		}
 		p.link = l
 		g.ports = append(g.ports, p)

@@ -44,7 +44,16 @@ func newEtherWorld(t *testing.T, dir string, args ...string) *world {
 }
 
 func TestProgramsOverEthernet(t *testing.T) {
-	dir := machineFiles(t, map[string]string{"machine.yaml": etherYAML, "rules.v4": homeRules, "rules.v6": home6Rules})
+	for _, link := range []string{"packet", "xdp"} {
+		t.Run(link, func(t *testing.T) { programsOverEthernet(t, link) })
+	}
+}
+
+// etherOf is etherYAML with another kind of links.
+func etherOf(link string) string { return strings.ReplaceAll(etherYAML, "packet:", link+":") }
+
+func programsOverEthernet(t *testing.T, link string) {
+	dir := machineFiles(t, map[string]string{"machine.yaml": etherOf(link), "rules.v4": homeRules, "rules.v6": home6Rules})
 	w := newEtherWorld(t, dir, "--queues=2")
 	w.serve("203.0.113.1:80")
 	w.serve("198.51.100.1:80")
@@ -80,7 +89,13 @@ func TestProgramsOverEthernet(t *testing.T) {
 }
 
 func TestDatagramsOverEthernet(t *testing.T) {
-	w := newEtherWorld(t, machineFiles(t, map[string]string{"machine.yaml": etherYAML, "rules.v4": homeRules}))
+	for _, link := range []string{"packet", "xdp"} {
+		t.Run(link, func(t *testing.T) { datagramsOverEthernet(t, link) })
+	}
+}
+
+func datagramsOverEthernet(t *testing.T, link string) {
+	w := newEtherWorld(t, machineFiles(t, map[string]string{"machine.yaml": etherOf(link), "rules.v4": homeRules}))
 	s := w.server.listenPacket("udp", "203.0.113.1:53")
 	go func() {
 		b := make([]byte, 65536)

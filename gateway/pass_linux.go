@@ -66,6 +66,8 @@ func Adopt(l machine.Link, files []*os.File) (Device, error) {
 			p.queues = append(p.queues, q)
 		}
 		return NewEthernet(p, l.Iface.MAC), nil
+	case machine.XDP:
+		return adoptXDP(l.Device, l.Iface.MAC, files)
 	}
 	return nil, fmt.Errorf("interface %s: link %s cannot be handed over", l.Iface.Name, l.Kind)
 }

@@ -8,7 +8,7 @@ import (
 	"weir/iface"
 )
 
-// link reads the device of an interface: tun, tun:NAME, packet:NAME.
+// link reads the device of an interface: tun, tun:NAME, packet:NAME, xdp:NAME.
 func (y *yamlReader) link(i *iface.Iface, n *yaml.Node) {
 	s, ok := y.scalar(n, "link")
 	if !ok {
@@ -22,8 +22,8 @@ func (y *yamlReader) link(i *iface.Iface, n *yaml.Node) {
 		return
 	case l.Kind == TUN && !named:
 		l.Device = i.Name
-	case l.Kind != TUN && l.Kind != PacketDev:
-		y.fail(n, "link: "+quote(s)+" is not a link: tun, tun:NAME, packet:NAME")
+	case l.Kind != TUN && l.Kind != PacketDev && l.Kind != XDP:
+		y.fail(n, "link: "+quote(s)+" is not a link: tun, tun:NAME, packet:NAME, xdp:NAME")
 		return
 	}
 	y.device(n, l.Device)

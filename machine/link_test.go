@@ -26,7 +26,7 @@ local: tun0
 
 func TestLinksThatAreRefused(t *testing.T) {
 	for _, c := range []struct{ name, yaml, want string }{
-		{"a kind that nobody knows", "interfaces: [{name: a, link: wire}]", `m:1:30: link: "wire" is not a link: tun, tun:NAME, packet:NAME`},
+		{"a kind that nobody knows", "interfaces: [{name: a, link: wire}]", `m:1:30: link: "wire" is not a link: tun, tun:NAME, packet:NAME, xdp:NAME`},
 		{"a packet link names its device", "interfaces: [{name: a, link: packet}]", `m:1:30: "" cannot name a device: 1 to 15 characters, no space, no slash`},
 		{"lo has no device", "interfaces: [{name: lo, link: tun}]", `m:1:31: link: lo has no device`},
 		{"one device has one use", "interfaces: [{name: a, link: tun}]\nlocal: a", `m:2:8: device "a" is used twice`},

@@ -74,6 +74,7 @@ type LinkKind string
 const (
 	TUN       LinkKind = "tun"    // a TUN device, made if it is not there
 	PacketDev LinkKind = "packet" // an Ethernet device, by AF_PACKET
+	XDP       LinkKind = "xdp"    // an Ethernet device, by AF_XDP
 )
 
 // File is a text with the name that errors call it. Text nil: there is none.
