@@ -135,6 +135,7 @@ type sniffer struct {
 	inside []netip.Prefix
 	leaks  []string
 	seen   int
+	f      *os.File
 }
 
 // sniff watches a device for packets with an inside address.
@@ -159,6 +160,7 @@ func (h *host) sniff(dev string, link int, inside ...string) *sniffer {
 		h.t.Fatal(err)
 	}
 	f := os.NewFile(uintptr(fd), "sniffer")
+	s.f = f
 	h.t.Cleanup(func() { f.Close() })
 	go func() {
 		b := make([]byte, 1<<17)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -30,10 +32,12 @@ type xdpDev struct {
 
 // xdpQueue is one socket.
 type xdpQueue struct {
-	f      *os.File
-	raw    rawConn
-	s      *xdpSocket
-	number int
+	s *xdpSocket
+	// wake is an eventfd that ends a wait when the queue has stopped. Go's
+	// poller is not for these sockets: it would be woken by each frame that left.
+	wake    int
+	stopped atomic.Bool
+	number  int
 	// open: senders may leave checksums open, and XDP does not say which.
 	open bool
 	// reading guards read and the rings of what comes, writing those of what
@@ -107,11 +111,12 @@ func prepareXDP(name string, mac MAC) (*xdpDev, error) {
 			d.Close()
 			return nil, err
 		}
-		q := &xdpQueue{s: s, number: i, f: os.NewFile(uintptr(s.fd), name), open: veth}
+		q := &xdpQueue{s: s, number: i, open: veth}
 		d.queues = append(d.queues, q)
-		if q.raw, err = q.f.SyscallConn(); err != nil {
+		if q.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+			q.wake = -1
 			d.Close()
-			return nil, err
+			return nil, os.NewSyscallError("eventfd", err)
 		}
 		for k := range uint64(xdpFrames) {
 			q.free = append(q.free, (xdpFrames+k)*uint64(chunk))
@@ -207,19 +212,25 @@ func (d *xdpDev) FrameQueues() []FrameQueue {
 	return list
 }
 
-func (d *xdpDev) Stop() (err error) {
+func (d *xdpDev) Stop() error {
 	for _, q := range d.queues {
-		err = errors.Join(err, q.f.SetReadDeadline(time.Unix(1, 0)))
+		q.stop()
 	}
-	return err
+	return nil
 }
 
-// Resume takes back a Stop.
-func (d *xdpDev) Resume() (err error) {
+func (q *xdpQueue) stop() {
+	q.stopped.Store(true)
+	_, _ = unix.Write(q.wake, binary.NativeEndian.AppendUint64(nil, 1))
+}
+
+// Resume takes back a Stop, of which all have heard.
+func (d *xdpDev) Resume() error {
 	for _, q := range d.queues {
-		err = errors.Join(err, q.f.SetReadDeadline(time.Time{}))
+		_, _ = unix.Read(q.wake, make([]byte, 8))
+		q.stopped.Store(false)
 	}
-	return err
+	return nil
 }
 
 func (d *xdpDev) Close() (err error) {
@@ -229,15 +240,25 @@ func (d *xdpDev) Close() (err error) {
 		}
 	}
 	for _, q := range d.queues {
-		err = errors.Join(err, q.f.Close()) // which ends a Read
-		q.reading.Lock()
-		q.writing.Lock()
-		q.closed = true
-		q.s.unmap()
-		q.writing.Unlock()
-		q.reading.Unlock()
+		q.close()
 	}
 	return err
+}
+
+func (q *xdpQueue) close() {
+	q.stop()
+	q.reading.Lock()
+	defer q.reading.Unlock()
+	q.writing.Lock()
+	defer q.writing.Unlock()
+	if q.closed {
+		return
+	}
+	q.closed = true
+	q.s.close()
+	if q.wake >= 0 {
+		unix.Close(q.wake)
+	}
 }
 
 // ReadFrames implements FrameQueue.
@@ -256,23 +277,11 @@ func (q *xdpQueue) ReadFrames(batch []Frame) (n int, err error) {
 		q.read = q.read[:0]
 		s.fill.produced()
 	}
-	for n == 0 && err == nil {
-		perr := q.raw.Read(func(fd uintptr) bool {
-			if s.rx.filled() > 0 {
-				return true
-			}
-			if e, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR); e != 0 {
-				err = os.NewSyscallError("AF_XDP", unix.Errno(e))
-				return true
-			}
-			return false
-		})
-		if errors.Is(perr, os.ErrClosed) || errors.Is(perr, os.ErrDeadlineExceeded) {
-			return 0, ErrClosed
+	for n == 0 {
+		if err := q.wait(); err != nil {
+			return 0, err
 		}
-		err = errors.Join(err, perr)
-		k := min(int(s.rx.filled()), len(batch))
-		for range k {
+		for range min(int(s.rx.filled()), len(batch)) {
 			d := s.rx.entry(s.rx.at)
 			s.rx.at++
 			q.read = append(q.read, d.Addr)
@@ -287,8 +296,37 @@ func (q *xdpQueue) ReadFrames(batch []Frame) (n int, err error) {
 		}
 		s.rx.consumed()
 	}
-	return n, err
+	return n, nil
 }
+
+// wait waits until there are frames.
+func (q *xdpQueue) wait() error {
+	for spins := 0; ; spins++ {
+		switch {
+		case q.stopped.Load():
+			return ErrClosed
+		case q.s.rx.filled() > 0:
+			return nil
+		case spins < xdpSpins:
+			runtime.Gosched() // the next one is often near: sleep and waking cost more
+			continue
+		}
+		fds := [2]unix.PollFd{{Fd: int32(q.s.fd), Events: unix.POLLIN}, {Fd: int32(q.wake), Events: unix.POLLIN}}
+		if _, err := unix.Ppoll(fds[:], nil, nil); err != nil && err != unix.EINTR {
+			return os.NewSyscallError("ppoll", err)
+		}
+		if fds[0].Revents&unix.POLLERR != 0 {
+			e, err := unix.GetsockoptInt(q.s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+			if err == nil && e == 0 {
+				continue
+			}
+			return os.NewSyscallError("AF_XDP", unix.Errno(e))
+		}
+	}
+}
+
+// xdpSpins is how often a queue looks for frames before it sleeps.
+const xdpSpins = 50
 
 // WriteFrames implements FrameQueue.
 func (q *xdpQueue) WriteFrames(batch []Frame) (n int, err error) {

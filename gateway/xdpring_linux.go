@@ -79,12 +79,11 @@ type xdpSocket struct {
 // newXDPSocket makes a socket that is not bound yet.
 func newXDPSocket(chunk int) (s *xdpSocket, err error) {
 	s = &xdpSocket{chunk: chunk}
-	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		return nil, os.NewSyscallError("socket AF_XDP", err)
 	}
 	if err := s.setUp(); err != nil {
-		unix.Close(s.fd)
-		s.unmap()
+		s.close()
 		return nil, err
 	}
 	return s, nil
@@ -149,8 +148,9 @@ func (s *xdpSocket) bind(device, queue int) error {
 	return unix.Bind(s.fd, &unix.SockaddrXDP{Flags: unix.XDP_COPY | unix.XDP_USE_NEED_WAKEUP, Ifindex: uint32(device), QueueID: uint32(queue)})
 }
 
-// unmap gives the memory back; the socket is closed.
-func (s *xdpSocket) unmap() {
+// close gives all back.
+func (s *xdpSocket) close() {
+	unix.Close(s.fd)
 	s.rx.unmap()
 	s.tx.unmap()
 	s.fill.unmap()
