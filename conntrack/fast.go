@@ -26,11 +26,13 @@ type Probe struct {
 	// Offload is set by who fills Data, before Read.
 	Offload packet.Offload
 	Conn    *Conn // the connection that it seems to be of, nil for none
+	Ready   bool  // a note of who uses it: Read has taken it
 
 	addrs  uint64 // IPv4: both, as four takes them
 	ports  uint32 // SrcL4 | DstL4<<16
 	tag    uint16 // in bucket
 	bucket *bucket
+	near   [3]uintptr // lines to be brought near
 }
 
 // directory is where the parts of a table lie. It is replaced, never written.
@@ -73,7 +75,6 @@ type Lane struct {
 	d             *directory
 	buckets, mask uint32
 	shared        bool
-	seen          uint64 // what Warm read, so that it is not left out
 }
 
 // Lane makes a view.
@@ -142,9 +143,6 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 // word.
 func swapPorts(p uint32) uint32 { return bits.RotateLeft32(p, 16) }
 
-// WarmBucket reads the packet's bucket and does nothing with it.
-func (l *Lane) WarmBucket(q *Probe) { l.seen += atomic.LoadUint64(&q.bucket.tags[0]) }
-
 // Guess finds the connection that the packet is likely of, without looking at
 // the connection itself.
 func (l *Lane) Guess(q *Probe) {
@@ -171,17 +169,34 @@ func (l *Lane) Guess(q *Probe) {
 // meanwhile.
 const maxHops = 8
 
-// WarmConn reads the cache lines of the connection that will be looked at.
-func (l *Lane) WarmConn(q *Probe) {
-	c := q.Conn
-	if c == nil || racing {
+// FetchBuckets has the buckets brought near of packets that Read was asked
+// about, and FetchRecords, after Guess, what will be looked at next for those
+// that it has taken. Neither waits for it.
+func FetchBuckets(list []Probe) {
+	if len(list) > 0 {
+		prefetch((*uintptr)(unsafe.Pointer(&list[0].bucket)), unsafe.Sizeof(list[0]), len(list))
+	}
+}
+
+// FetchRecords is described with FetchBuckets.
+func (l *Lane) FetchRecords(list []Probe) {
+	if len(list) == 0 {
 		return
 	}
-	p := unsafe.Pointer(c)
-	l.seen += uint64(atomic.LoadUint32((*uint32)(p))) + uint64(atomic.LoadUint32((*uint32)(unsafe.Add(p, 64))))
-	if q.Proto == packet.TCP {
-		l.seen += uint64(atomic.LoadUint32((*uint32)(unsafe.Add(p, 128))))
+	for i := range list {
+		q := &list[i]
+		p := uintptr(unsafe.Pointer(q.Conn))
+		if p == 0 {
+			q.near = l.foresee(q)
+			continue
+		}
+		third := p
+		if q.Proto == packet.TCP {
+			third += 128
+		}
+		q.near[0], q.near[1], q.near[2] = p, p+64, third
 	}
+	prefetch3(&list[0].near, unsafe.Sizeof(list[0]), len(list))
 }
 
 // Own reports that the packet is of the connection that was guessed, and takes

@@ -16,18 +16,17 @@ import (
 // nearest caches.
 const foreseeFrom = 1 << 13
 
-// Sight is the lines that a packet is likely to need.
-type Sight [3]unsafe.Pointer
-
-// Foresee chooses what to read for a packet that Read has taken and that has
-// no connection; Look reads it. Both change nothing. False: there is nothing
-// worth it. Only the owner of the table may call them.
-func (l *Lane) Foresee(q *Probe, s *Sight) bool {
-	tb := l.tb
-	if l.shared || tb.used < foreseeFrom { // with workers nobody may read used
-		return false
+// foresee is the lines that a packet is likely to need that Read has taken and
+// that has no connection: its bucket if there is nothing worth it, or if
+// workers run, among whom nobody can tell.
+func (l *Lane) foresee(q *Probe) (near [3]uintptr) {
+	tb, b := l.tb, q.bucket
+	for i := range near {
+		near[i] = uintptr(unsafe.Pointer(b))
 	}
-	*s = Sight{}
+	if l.shared || tb.used < foreseeFrom { // with workers nobody may read used
+		return near
+	}
 	d, le := q.Data, binary.LittleEndian
 	t := Tuple{SrcL4: uint16(q.ports), DstL4: uint16(q.ports >> 16), Proto: q.Proto, L3: q.Family}
 	if q.Family == packet.IPv4 {
@@ -37,26 +36,17 @@ func (l *Lane) Foresee(q *Probe, s *Sight) bool {
 		t.Src, t.Dst = packet.Addr(d[8:24]), packet.Addr(d[24:40])
 	}
 	if tb.sources.chunks != nil {
-		s[0] = unsafe.Pointer(tb.sources.home(tb.sourceHash(&t, 0)))
+		near[0] = uintptr(unsafe.Pointer(tb.sources.home(tb.sourceHash(&t, 0))))
 	}
 	t.Src, t.Dst, t.SrcL4, t.DstL4 = t.Dst, t.Src, t.DstL4, t.SrcL4
-	b, _ := tb.index.home(tb.hash(&t))
-	s[1] = unsafe.Pointer(b)
+	b, _ = tb.index.home(tb.hash(&t))
+	near[1] = uintptr(unsafe.Pointer(b))
 	if tb.mapped.L3 == t.L3 {
 		t.Dst = tb.mapped.Dst
 		b, _ = tb.index.home(tb.hash(&t))
-		s[2] = unsafe.Pointer(b)
+		near[2] = uintptr(unsafe.Pointer(b))
 	}
-	return true
-}
-
-// Look reads.
-func (l *Lane) Look(s *Sight) {
-	for _, p := range s {
-		if p != nil {
-			l.seen += *(*uint64)(p)
-		}
-	}
+	return near
 }
 
 // vacancy is what is known to be free for the connection that was made last,

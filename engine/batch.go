@@ -1,18 +1,22 @@
 package engine
 
 import (
-	"math/bits"
 	"slices"
 
+	"weir/conntrack"
 	"weir/hook"
 	"weir/iface"
 	"weir/packet"
 )
 
-// stride is how many packets of a batch go through the steps of the short way
-// together: enough for reads of memory to overlap, few enough for what they
-// read to stay in the nearest cache.
-const stride = 32
+// stride is how many packets of a batch take a step of the short way together.
+// While a group is carried, memory that those behind it need is on its way:
+// records of the next, buckets of the one after. More at a time would be asked
+// for in vain, as a processor waits for a few dozen lines at most.
+const (
+	stride = 4
+	groups = 3 // under way
+)
 
 // Arrival is a packet that arrived: on which interface, how the frame was
 // addressed, and its bytes from the IP header on, which may be rewritten.
@@ -41,27 +45,26 @@ func (a *Arrival) at(now int64) int64 {
 // results[:0], which may be those of an earlier batch; what they hold is valid
 // until the next call to the machine.
 func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Result {
-	all := slices.Grow(results[:0], len(in))[:len(in)]
-	results = all
+	results = slices.Grow(results[:0], len(in))[:len(in)]
 	s := &m.sink
 	s.out, s.logs = slices.Grow(s.out[:0], len(in)), s.logs[:0]
-	ticked := false
 	last := now
-	for len(in) > 0 {
-		n := min(stride, len(in))
-		if !ticked {
-			s.from()
-			last = in[0].at(now)
-			m.tick(last)
+	if len(in) > 0 {
+		s.from()
+		last = in[0].at(now)
+		m.tick(last)
+	}
+	y, l := &m.memory.paths, &m.lane
+	open := m.open()
+	l.start(y, in, open)
+	for at := 0; at < len(in); at += stride {
+		if open {
+			l.step(in, at)
 		}
-		y, l := &m.memory.paths, &m.lane
-		var todo uint64
-		if m.open() {
-			todo = l.prepare(y, in[:n])
-		}
-		for i := range n {
+		group := l.group(at)
+		for i := at; i < min(at+stride, len(in)); i++ {
 			a, r := &in[i], &results[i]
-			if i > 0 || ticked {
+			if i > 0 {
 				s.from()
 				t := a.at(now)
 				m.env.CT.Tick(t)
@@ -70,8 +73,7 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 					m.router.Advance(t)
 				}
 			}
-			if todo>>i&1 != 0 {
-				q := &l.probes[i]
+			if q := &group[i%stride]; open && q.Ready {
 				if w := l.short(y, q, a.In, last); w != nil {
 					s.out = w.send(s.out, q)
 					r.forwarded(s.sent(), q.Conn, w.info)
@@ -83,52 +85,48 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 			if r.Steps != nil {
 				r.Steps = slices.Clone(r.Steps)
 			}
+			open = open && m.open()
 			l.begin(y)
 		}
-		ticked = true
-		in, results = in[n:], results[n:]
 	}
-	return all
+	return results
 }
 
-// prepare reads packets and guesses their connections; the result has a bit
-// for each that may go the short way. Each step is taken for all packets
-// before the next, and reads of memory have loops of their own, in which they
-// wait for each other least.
-func (l *lane) prepare(y *paths, in []Arrival) (todo uint64) {
-	l.begin(y)
-	for i := range in {
-		a := &in[i]
-		l.probes[i].Offload = a.Offload
-		if direct(a.In, &a.Link) && l.ct.Read(&l.probes[i], a.Data) {
-			todo |= 1 << i
-		}
+// start brings the first groups of a batch under way, if open.
+func (l *lane) start(y *paths, in []Arrival, open bool) {
+	if open {
+		l.begin(y)
+		l.step(in, -2*stride)
+		l.step(in, -stride)
 	}
-	for i := range in {
-		if todo>>i&1 != 0 {
-			l.ct.WarmBucket(&l.probes[i])
+}
+
+// group is the packets on their way from number at of the batch on.
+func (l *lane) group(at int) *[stride]conntrack.Probe { return &l.probes[uint(at)/stride%groups] }
+
+// step brings the groups behind the one that is about to be carried, which
+// begins at number at, a step further. Packets are read and connections guessed;
+// nothing is decided.
+func (l *lane) step(in []Arrival, at int) {
+	if near := at + stride; near >= 0 && near < len(in) {
+		list := l.group(near)[:min(stride, len(in)-near)]
+		for i := range list {
+			if list[i].Ready {
+				l.ct.Guess(&list[i])
+			}
 		}
+		l.ct.FetchRecords(list)
 	}
-	for i := range in {
-		if todo>>i&1 != 0 {
-			l.ct.Guess(&l.probes[i])
+	if far := at + 2*stride; far < len(in) {
+		in = in[far:min(far+stride, len(in))]
+		list := l.group(far)[:len(in)]
+		for i := range in {
+			a, q := &in[i], &list[i]
+			q.Offload = a.Offload
+			q.Ready = direct(a.In, &a.Link) && l.ct.Read(q, a.Data)
 		}
+		conntrack.FetchBuckets(list)
 	}
-	fresh := uint64(0)
-	for i := range in {
-		if todo>>i&1 == 0 {
-			continue
-		}
-		if l.probes[i].Conn != nil {
-			l.ct.WarmConn(&l.probes[i])
-		} else if l.ct.Foresee(&l.probes[i], &l.sights[i]) {
-			fresh |= 1 << i
-		}
-	}
-	for ; fresh != 0; fresh &= fresh - 1 {
-		l.ct.Look(&l.sights[bits.TrailingZeros64(fresh)])
-	}
-	return todo
 }
 
 // from begins the part of the sink that belongs to the next packet.

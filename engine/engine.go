@@ -122,7 +122,7 @@ func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now in
 	m.begin(now)
 	if m.open() && direct(in, &link) {
 		y, l := &m.memory.paths, &m.lane
-		q := &l.probes[0]
+		q := &l.probes[0][0]
 		l.begin(y)
 		q.Offload = packet.Offload{}
 		if l.ct.Read(q, data) {

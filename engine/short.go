@@ -19,8 +19,7 @@ type tally struct{ packets, bytes uint64 }
 // timeout and windows. All else is walked.
 type lane struct {
 	ct     conntrack.Lane
-	probes [stride]conntrack.Probe
-	sights [stride]conntrack.Sight
+	probes [groups][stride]conntrack.Probe
 	tally  []tally // by path
 }
 

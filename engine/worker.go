@@ -112,25 +112,24 @@ func (w *Worker) paths() *paths {
 // effect in order, time passes once. Of a result's connection only the Info may be looked at
 // outside of Machine.Do. Results are valid until the worker's next call.
 func (w *Worker) ReceiveBatch(in []Arrival, now int64, results []Result) []Result {
-	all := slices.Grow(results[:0], len(in))[:len(in)]
-	results = all
+	results = slices.Grow(results[:0], len(in))[:len(in)]
 	w.out, w.logs, w.arena = slices.Grow(w.out[:0], len(in)), w.logs[:0], w.arena[:0]
 	if len(in) == 0 {
-		return all
+		return results
 	}
 	before := w.pass(now)
 	w.mu.Lock()
-	for len(in) > 0 {
-		n := min(stride, len(in))
-		y := w.paths()
-		var todo uint64
-		if y != nil {
-			todo = w.lane.prepare(y, in[:n])
+	y := w.paths()
+	open := y != nil
+	w.lane.start(y, in, open)
+	for at := 0; at < len(in); at += stride {
+		if open {
+			w.lane.step(in, at)
 		}
-		for i := range n {
+		group := w.lane.group(at)
+		for i := at; i < min(at+stride, len(in)); i++ {
 			a := &in[i]
-			if todo>>i&1 != 0 && y != nil {
-				q := &w.lane.probes[i]
+			if q := &group[i%stride]; open && q.Ready && y != nil {
 				if p := w.lane.short(y, q, a.In, a.at(now)); p != nil {
 					w.out = p.send(w.out, q)
 					last := len(w.out)
@@ -143,16 +142,15 @@ func (w *Worker) ReceiveBatch(in []Arrival, now int64, results []Result) []Resul
 			w.mu.Lock()
 			y = w.paths()
 		}
-		in, results = in[n:], results[n:]
 	}
 	w.mu.Unlock()
 	// What left because time passed goes with the first packet.
 	if n := len(before.Out) + len(before.Logs); n > 0 {
-		r := &all[0]
+		r := &results[0]
 		r.Out = w.out[: len(before.Out)+len(r.Out) : len(before.Out)+len(r.Out)]
 		r.Logs = w.logs[: len(before.Logs)+len(r.Logs) : len(before.Logs)+len(r.Logs)]
 	}
-	return all
+	return results
 }
 
 // pass lets time pass, unless somebody walks a packet, who does it too.
