@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux && !darwin && !windows
 
 package gateway
 
@@ -9,7 +9,7 @@ import (
 	"weir/machine"
 )
 
-// open refuses: devices of the system need Linux.
+// open refuses: there is no way to devices of this system.
 func open(l machine.Link, _ int) (Device, error) {
 	return nil, fmt.Errorf("interface %s: link %s is not supported on %s", l.Iface.Name, l.Kind, runtime.GOOS)
 }
