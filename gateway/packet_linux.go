@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +23,7 @@ type packetDev struct {
 
 // packetQueue is one socket. Frames have a virtio-net header in front.
 type packetQueue struct {
-	f   *os.File
-	raw rawConn
+	*descriptor
 	// index is the device's.
 	index int
 	in    mmsg
@@ -127,16 +125,15 @@ func openPacketQueue(dev *net.Interface, mac MAC, fanout bool, group *int) (*pac
 		unix.Close(fd)
 		return nil, err
 	}
-	return newPacketQueue(os.NewFile(uintptr(fd), dev.Name), dev.Index)
+	return newPacketQueue(fd, dev.Index)
 }
 
-func newPacketQueue(f *os.File, index int) (*packetQueue, error) {
-	q := &packetQueue{f: f, index: index}
-	var err error
-	if q.raw, err = f.SyscallConn(); err != nil {
-		f.Close()
+func newPacketQueue(fd, index int) (*packetQueue, error) {
+	d, err := newDescriptor(fd)
+	if err != nil {
 		return nil, err
 	}
+	q := &packetQueue{descriptor: d, index: index}
 	q.writers.New = func() any { return new(mmsg) }
 	q.in.grow(packetBatch, 1)
 	for i := range packetBatch {
@@ -175,7 +172,7 @@ func (p *packetDev) Up() error {
 	}
 	err := linkUp(p.name, 0)
 	for _, q := range p.queues {
-		_ = q.raw.Control(func(fd uintptr) { _, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR) })
+		_ = q.failed()
 	}
 	return err
 }
@@ -190,7 +187,7 @@ func (p *packetDev) FrameQueues() []FrameQueue {
 
 func (p *packetDev) Stop() (err error) {
 	for _, q := range p.queues {
-		err = errors.Join(err, q.f.SetReadDeadline(time.Unix(1, 0)))
+		err = errors.Join(err, q.stop())
 	}
 	return err
 }
@@ -198,61 +195,36 @@ func (p *packetDev) Stop() (err error) {
 // Resume takes back a Stop.
 func (p *packetDev) Resume() (err error) {
 	for _, q := range p.queues {
-		err = errors.Join(err, q.f.SetReadDeadline(time.Time{}))
+		err = errors.Join(err, q.resume())
 	}
 	return err
 }
 
 func (p *packetDev) Close() (err error) {
 	for _, q := range p.queues {
-		err = errors.Join(err, q.f.Close())
+		err = errors.Join(err, q.close())
 	}
 	return err
 }
 
-func (p *packetDev) files() (list []*os.File) {
+func (p *packetDev) descriptors() (list []int) {
 	for _, q := range p.queues {
-		list = append(list, q.f)
+		list = append(list, q.fd)
 	}
 	return list
 }
 
 // ReadFrames implements FrameQueue.
 func (q *packetQueue) ReadFrames(batch []Frame) (n int, err error) {
-	for n == 0 && err == nil {
-		k := 0
-		perr := q.raw.Read(func(fd uintptr) bool {
-			m := q.in.msgs[:min(len(batch), packetBatch)]
-			for i := range m {
-				m[i].hdr.Control = &q.control[i][0]
-				m[i].hdr.SetControllen(len(q.control[i]))
-			}
-			for {
-				r, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), unix.MSG_DONTWAIT, 0, 0)
-				switch e {
-				case 0:
-					k = int(r)
-				case unix.EINTR:
-					continue
-				case unix.EAGAIN:
-					return false
-				case unix.ENETDOWN:
-					if deviceName(int(fd), q.index) != nil {
-						err = os.NewSyscallError("recvmmsg", e)
-						return true
-					}
-					continue // switched off; the socket goes on when it is on
-				case unix.EINVAL: // a frame whose segments virtio-net cannot name; it is gone
-				default:
-					err = os.NewSyscallError("recvmmsg", e)
-				}
-				return true
-			}
-		})
-		if errors.Is(perr, os.ErrClosed) || errors.Is(perr, os.ErrDeadlineExceeded) {
-			return 0, ErrClosed
+	if !q.enter() {
+		return 0, ErrClosed
+	}
+	defer q.leave()
+	for n == 0 {
+		k, err := q.receive(min(len(batch), packetBatch))
+		if err != nil {
+			return 0, err
 		}
-		err = errors.Join(err, perr)
 		for i := range k {
 			m := &q.in.msgs[i]
 			d := q.bufs[i][:m.n]
@@ -268,7 +240,37 @@ func (q *packetQueue) ReadFrames(batch []Frame) (n int, err error) {
 			n++
 		}
 	}
-	return n, err
+	return n, nil
+}
+
+// receive waits for up to so many messages; it may be none.
+func (q *packetQueue) receive(most int) (n int, err error) {
+	m := q.in.msgs[:most]
+	for i := range m {
+		m[i].hdr.Control = &q.control[i][0]
+		m[i].hdr.SetControllen(len(q.control[i]))
+	}
+	for {
+		r, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(q.fd), uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), unix.MSG_DONTWAIT, 0, 0)
+		switch e {
+		case 0:
+			return int(r), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			if err := q.wait(); err != nil {
+				return 0, err
+			}
+		case unix.ENETDOWN:
+			if deviceName(q.fd, q.index) != nil {
+				return 0, os.NewSyscallError("recvmmsg", e)
+			}
+			// switched off; the socket goes on when it is on
+		case unix.EINVAL: // a frame whose segments virtio-net cannot name; it is gone
+			return 0, nil
+		default:
+			return 0, os.NewSyscallError("recvmmsg", e)
+		}
+	}
 }
 
 // tagged reports a frame that had a VLAN tag.
@@ -285,6 +287,10 @@ func tagged(control []byte) bool {
 
 // WriteFrames implements FrameQueue.
 func (q *packetQueue) WriteFrames(batch []Frame) (n int, err error) {
+	if !q.enter() {
+		return 0, ErrClosed
+	}
+	defer q.leave()
 	w := q.writers.Get().(*mmsg)
 	defer q.writers.Put(w)
 	w.grow(max(len(batch), packetBatch), 3)
@@ -298,27 +304,21 @@ func (q *packetQueue) WriteFrames(batch []Frame) (n int, err error) {
 		v[1].SetLen(len(f.Head))
 		v[2].SetLen(len(f.Data))
 	}
-	perr := q.raw.Write(func(fd uintptr) bool {
-		for at := 0; at < len(batch); {
-			m := w.msgs[at:len(batch)]
-			r, _, e := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), unix.MSG_DONTWAIT, 0, 0)
-			switch e {
-			case 0:
-				n += int(r)
-				at += int(r)
-			case unix.EINTR:
-			default: // this one is lost: no room, too long, or the device is down
-				if err == nil {
-					err = os.NewSyscallError("sendmmsg", e)
-				}
-				at++
+	for at := 0; at < len(batch); {
+		m := w.msgs[at:len(batch)]
+		r, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(q.fd), uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), unix.MSG_DONTWAIT, 0, 0)
+		switch e {
+		case 0:
+			n += int(r)
+			at += int(r)
+		case unix.EINTR:
+		default: // this one is lost: no room, too long, or the device is down
+			if err == nil {
+				err = os.NewSyscallError("sendmmsg", e)
 			}
+			at++
 		}
-		return true
-	})
-	clear(w.iovs) // nothing of the caller's is kept
-	if errors.Is(perr, os.ErrClosed) {
-		return 0, ErrClosed
 	}
-	return n, errors.Join(err, perr)
+	clear(w.iovs) // nothing of the caller's is kept
+	return n, err
 }

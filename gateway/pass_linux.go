@@ -13,26 +13,26 @@ import (
 )
 
 // passable is a device whose descriptors another process can use.
-type passable interface{ files() []*os.File }
+type passable interface{ descriptors() []int }
 
 // Open opens the device of a link with up to queues queues. It stays down.
 func Open(l machine.Link, queues int) (Device, error) { return open(l, queues) }
 
-// Files are the descriptors of a device, for Adopt in another process; they
-// belong to the device. false: it has none.
-func Files(d Device) ([]*os.File, bool) {
+// Files are the descriptors of a device, for SendFiles and Adopt in another
+// process; they belong to the device. false: it has none.
+func Files(d Device) ([]int, bool) {
 	if e, ok := d.(*Ethernet); ok {
 		p, ok := e.FrameDevice.(passable)
 		if !ok {
 			return nil, false
 		}
-		return p.files(), true
+		return p.descriptors(), true
 	}
 	p, ok := d.(passable)
 	if !ok {
 		return nil, false
 	}
-	return p.files(), true
+	return p.descriptors(), true
 }
 
 // Adopt makes a device of descriptors that came from Files, which belong to it
@@ -45,7 +45,11 @@ func Adopt(l machine.Link, files []*os.File) (Device, error) {
 	case machine.TUN:
 		t := &tun{name: l.Device, mtu: l.Iface.MTU, adopted: true}
 		for _, f := range files {
-			q, err := newTUNQueue(f)
+			fd, err := own(f)
+			if err != nil {
+				return nil, err
+			}
+			q, err := newTUNQueue(fd)
 			if err != nil {
 				return nil, err
 			}
@@ -55,11 +59,16 @@ func Adopt(l machine.Link, files []*os.File) (Device, error) {
 	case machine.PacketDev:
 		p := &packetDev{name: l.Device, mtu: l.Iface.MTU, adopted: true}
 		for _, f := range files {
-			index, err := boundTo(f)
+			fd, err := own(f)
 			if err != nil {
 				return nil, err
 			}
-			q, err := newPacketQueue(f, index)
+			index, err := boundTo(fd)
+			if err != nil {
+				unix.Close(fd)
+				return nil, err
+			}
+			q, err := newPacketQueue(fd, index)
 			if err != nil {
 				return nil, err
 			}
@@ -72,16 +81,22 @@ func Adopt(l machine.Link, files []*os.File) (Device, error) {
 	return nil, fmt.Errorf("interface %s: link %s cannot be handed over", l.Iface.Name, l.Kind)
 }
 
-// boundTo is the index of the device of a packet socket.
-func boundTo(f *os.File) (index int, err error) {
+// own closes f and returns a descriptor of its own of the same.
+func own(f *os.File) (fd int, err error) {
+	defer f.Close()
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return 0, err
+		return -1, err
 	}
-	var sa unix.Sockaddr
-	if cerr := raw.Control(func(fd uintptr) { sa, err = unix.Getsockname(int(fd)) }); cerr != nil {
-		return 0, cerr
+	if cerr := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return -1, cerr
 	}
+	return fd, os.NewSyscallError("fcntl", err)
+}
+
+// boundTo is the index of the device of a packet socket.
+func boundTo(fd int) (index int, err error) {
+	sa, err := unix.Getsockname(fd)
 	if err != nil {
 		return 0, os.NewSyscallError("getsockname", err)
 	}
@@ -96,20 +111,9 @@ func boundTo(f *os.File) (index int, err error) {
 const maxFiles = 250
 
 // SendFiles sends a byte with descriptors.
-func SendFiles(c *net.UnixConn, msg []byte, files []*os.File) error {
-	if len(msg) != 1 || len(files) > maxFiles {
+func SendFiles(c *net.UnixConn, msg []byte, fds []int) error {
+	if len(msg) != 1 || len(fds) > maxFiles {
 		return errors.New("not one byte, or too many descriptors")
-	}
-	fds := make([]int, len(files))
-	for i, f := range files {
-		raw, err := f.SyscallConn()
-		if err != nil {
-			return err
-		}
-		// The descriptor stays as it is: File.Fd would make it block.
-		if err := raw.Control(func(fd uintptr) { fds[i] = int(fd) }); err != nil {
-			return err
-		}
 	}
 	_, _, err := c.WriteMsgUnix(msg, unix.UnixRights(fds...), nil)
 	return err

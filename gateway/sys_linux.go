@@ -3,14 +3,10 @@ package gateway
 import (
 	"fmt"
 	"os"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// rawConn is the part of syscall.RawConn that queues use.
-type rawConn = syscall.RawConn
 
 // writev writes two pieces as one packet. A nil error is all of it.
 func writev(fd uintptr, head, data []byte) error {

@@ -117,7 +117,7 @@ func (g *Gateway) handOver(c *net.UnixConn) error {
 // giveDevices sends the descriptors, which both processes have from then on.
 func (g *Gateway) giveDevices(c *net.UnixConn) error {
 	var list []passedDevice
-	var files []*os.File
+	var files []int
 	for _, p := range g.ports {
 		p.mu.Lock()
 		if p.dev != nil && p.given == nil {

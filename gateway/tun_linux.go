@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,8 +19,7 @@ type tun struct {
 
 // tunQueue is one queue. Each packet has a virtio-net header in front.
 type tunQueue struct {
-	f    *os.File
-	raw  rawConn
+	*descriptor
 	bufs [][]byte
 }
 
@@ -78,23 +76,21 @@ func openTUNQueue(name string, first bool) (*tunQueue, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("TUNSETIFF", err)
 	}
-	return newTUNQueue(os.NewFile(uintptr(fd), name))
+	return newTUNQueue(fd)
 }
 
 // newTUNQueue makes a queue of a descriptor that is set up.
-func newTUNQueue(f *os.File) (*tunQueue, error) {
-	q := &tunQueue{f: f, bufs: make([][]byte, tunBatch)}
-	var err error
-	if q.raw, err = f.SyscallConn(); err != nil {
-		f.Close()
+func newTUNQueue(fd int) (*tunQueue, error) {
+	d, err := newDescriptor(fd)
+	if err != nil {
 		return nil, err
 	}
-	return q, nil
+	return &tunQueue{descriptor: d, bufs: make([][]byte, tunBatch)}, nil
 }
 
-func (t *tun) files() (list []*os.File) {
+func (t *tun) descriptors() (list []int) {
 	for _, q := range t.queues {
-		list = append(list, q.f)
+		list = append(list, q.fd)
 	}
 	return list
 }
@@ -121,7 +117,7 @@ func (t *tun) Queues() []Queue {
 
 func (t *tun) Stop() (err error) {
 	for _, q := range t.queues {
-		err = errors.Join(err, q.f.SetReadDeadline(time.Unix(1, 0)))
+		err = errors.Join(err, q.stop())
 	}
 	return err
 }
@@ -129,78 +125,72 @@ func (t *tun) Stop() (err error) {
 // Resume takes back a Stop.
 func (t *tun) Resume() (err error) {
 	for _, q := range t.queues {
-		err = errors.Join(err, q.f.SetReadDeadline(time.Time{}))
+		err = errors.Join(err, q.resume())
 	}
 	return err
 }
 
 func (t *tun) Close() (err error) {
 	for _, q := range t.queues {
-		err = errors.Join(err, q.f.Close())
+		err = errors.Join(err, q.close())
 	}
 	return err
 }
 
 // Read implements Queue.
 func (q *tunQueue) Read(batch []Packet) (n int, err error) {
-	total := 0
-	perr := q.raw.Read(func(fd uintptr) bool {
-		for n < min(len(batch), len(q.bufs)) && total < tunBytes {
-			if q.bufs[n] == nil {
-				q.bufs[n] = make([]byte, vnetLen+maxPacket)
-			}
-			k, e := unix.Read(int(fd), q.bufs[n])
-			if e == unix.EINTR {
-				continue
-			}
-			if e == unix.EAGAIN {
-				return n > 0
-			}
-			if e != nil {
-				err = os.NewSyscallError("read", e)
-				return true
-			}
-			if k <= vnetLen {
-				continue
-			}
-			head, data := q.bufs[n][:vnetLen], q.bufs[n][vnetLen:k]
-			o, ok := readVnet(head, data, 0)
-			if !ok {
-				data = data[:0] // the engine counts it as malformed
-			}
-			batch[n] = Packet{Data: data, Offload: o}
-			total += k
-			n++
-		}
-		return true
-	})
-	if errors.Is(perr, os.ErrClosed) || errors.Is(perr, os.ErrDeadlineExceeded) {
+	if !q.enter() {
 		return 0, ErrClosed
 	}
-	if n > 0 {
-		return n, nil
+	defer q.leave()
+	for total := 0; n < min(len(batch), len(q.bufs)) && total < tunBytes; {
+		if q.bufs[n] == nil {
+			q.bufs[n] = make([]byte, vnetLen+maxPacket)
+		}
+		k, e := unix.Read(q.fd, q.bufs[n])
+		switch {
+		case e == unix.EINTR:
+			continue
+		case e == unix.EAGAIN && n > 0:
+			return n, nil
+		case e == unix.EAGAIN:
+			if err := q.wait(); err != nil {
+				return 0, err
+			}
+			continue
+		case e != nil && n > 0:
+			return n, nil // the next Read says it
+		case e != nil:
+			return 0, os.NewSyscallError("read", e)
+		case k <= vnetLen:
+			continue
+		}
+		head, data := q.bufs[n][:vnetLen], q.bufs[n][vnetLen:k]
+		o, ok := readVnet(head, data, 0)
+		if !ok {
+			data = data[:0] // the engine counts it as malformed
+		}
+		batch[n] = Packet{Data: data, Offload: o}
+		total += k
+		n++
 	}
-	return 0, errors.Join(err, perr)
+	return n, nil
 }
 
 // Write implements Queue.
 func (q *tunQueue) Write(batch []Packet) (n int, err error) {
-	var head [vnetLen]byte
-	perr := q.raw.Write(func(fd uintptr) bool {
-		for i := range batch {
-			putVnet(head[:], &batch[i], 0)
-			e := writev(fd, head[:], batch[i].Data)
-			switch e {
-			case nil:
-				n++
-			default:
-				err = errors.Join(err, os.NewSyscallError("write", e))
-			}
-		}
-		return true
-	})
-	if errors.Is(perr, os.ErrClosed) {
+	if !q.enter() {
 		return 0, ErrClosed
 	}
-	return n, errors.Join(err, perr)
+	defer q.leave()
+	var head [vnetLen]byte
+	for i := range batch {
+		putVnet(head[:], &batch[i], 0)
+		if e := writev(uintptr(q.fd), head[:], batch[i].Data); e == nil {
+			n++
+		} else if err == nil {
+			err = os.NewSyscallError("write", e)
+		}
+	}
+	return n, err
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -32,21 +31,15 @@ type xdpDev struct {
 
 // xdpQueue is one socket.
 type xdpQueue struct {
-	s *xdpSocket
-	// wake is an eventfd that ends a wait when the queue has stopped. Go's
-	// poller is not for these sockets: it would be woken by each frame that left.
-	wake    int
-	stopped atomic.Bool
-	number  int
+	*descriptor
+	s      *xdpSocket
+	number int
 	// open: senders may leave checksums open, and XDP does not say which.
 	open bool
-	// reading guards read and the rings of what comes, writing those of what
-	// goes: Close waits for both.
-	reading sync.Mutex
-	read    []uint64 // frames that the last ReadFrames handed out
+	read []uint64 // frames that the last ReadFrames handed out
+	// writing guards the rings of what goes.
 	writing sync.Mutex
 	free    []uint64 // frames to send with
-	closed  bool
 }
 
 // xdpLongest is the longest IP packet that fits a frame of a page.
@@ -112,12 +105,11 @@ func prepareXDP(name string, mac MAC) (*xdpDev, error) {
 			return nil, err
 		}
 		q := &xdpQueue{s: s, number: i, open: veth}
-		d.queues = append(d.queues, q)
-		if q.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-			q.wake = -1
+		if q.descriptor, err = newDescriptor(s.fd); err != nil {
 			d.Close()
-			return nil, os.NewSyscallError("eventfd", err)
+			return nil, err
 		}
+		d.queues = append(d.queues, q)
 		for k := range uint64(xdpFrames) {
 			q.free = append(q.free, (xdpFrames+k)*uint64(chunk))
 		}
@@ -166,6 +158,13 @@ func adoptXDP(name string, mac MAC, files []*os.File) (*Ethernet, error) {
 
 func (d *xdpDev) files() []*os.File { return []*os.File{d.groups, d.link, d.sockets} }
 
+func (d *xdpDev) descriptors() (list []int) {
+	for _, f := range d.files() {
+		list = append(list, int(f.Fd())) // they block anyway
+	}
+	return list
+}
+
 func (d *xdpDev) Name() string { return d.name }
 func (d *xdpDev) MTU() int     { return d.mtu }
 
@@ -212,25 +211,19 @@ func (d *xdpDev) FrameQueues() []FrameQueue {
 	return list
 }
 
-func (d *xdpDev) Stop() error {
+func (d *xdpDev) Stop() (err error) {
 	for _, q := range d.queues {
-		q.stop()
+		err = errors.Join(err, q.stop())
 	}
-	return nil
+	return err
 }
 
-func (q *xdpQueue) stop() {
-	q.stopped.Store(true)
-	_, _ = unix.Write(q.wake, binary.NativeEndian.AppendUint64(nil, 1))
-}
-
-// Resume takes back a Stop, of which all have heard.
-func (d *xdpDev) Resume() error {
+// Resume takes back a Stop.
+func (d *xdpDev) Resume() (err error) {
 	for _, q := range d.queues {
-		_, _ = unix.Read(q.wake, make([]byte, 8))
-		q.stopped.Store(false)
+		err = errors.Join(err, q.resume())
 	}
-	return nil
+	return err
 }
 
 func (d *xdpDev) Close() (err error) {
@@ -240,34 +233,17 @@ func (d *xdpDev) Close() (err error) {
 		}
 	}
 	for _, q := range d.queues {
-		q.close()
+		err = errors.Join(err, q.close())
 	}
 	return err
 }
 
-func (q *xdpQueue) close() {
-	q.stop()
-	q.reading.Lock()
-	defer q.reading.Unlock()
-	q.writing.Lock()
-	defer q.writing.Unlock()
-	if q.closed {
-		return
-	}
-	q.closed = true
-	q.s.close()
-	if q.wake >= 0 {
-		unix.Close(q.wake)
-	}
-}
-
 // ReadFrames implements FrameQueue.
 func (q *xdpQueue) ReadFrames(batch []Frame) (n int, err error) {
-	q.reading.Lock()
-	defer q.reading.Unlock()
-	if q.closed {
+	if !q.enter() {
 		return 0, ErrClosed
 	}
+	defer q.leave()
 	s := q.s
 	for _, at := range q.read { // there is room: the kernel took them from there
 		*s.fill.entry(s.fill.at) = at &^ uint64(s.chunk-1)
@@ -278,7 +254,7 @@ func (q *xdpQueue) ReadFrames(batch []Frame) (n int, err error) {
 		s.fill.produced()
 	}
 	for n == 0 {
-		if err := q.wait(); err != nil {
+		if err := q.await(); err != nil {
 			return 0, err
 		}
 		for range min(int(s.rx.filled()), len(batch)) {
@@ -299,30 +275,26 @@ func (q *xdpQueue) ReadFrames(batch []Frame) (n int, err error) {
 	return n, nil
 }
 
-// wait waits until there are frames.
-func (q *xdpQueue) wait() error {
-	for spins := 0; ; spins++ {
-		switch {
-		case q.stopped.Load():
-			return ErrClosed
-		case q.s.rx.filled() > 0:
-			return nil
-		case spins < xdpSpins:
+// await waits until there are frames.
+func (q *xdpQueue) await() error {
+	for spins := 0; q.s.rx.filled() == 0; spins++ {
+		if spins < xdpSpins && !q.stopped.Load() {
 			runtime.Gosched() // the next one is often near: sleep and waking cost more
 			continue
 		}
-		fds := [2]unix.PollFd{{Fd: int32(q.s.fd), Events: unix.POLLIN}, {Fd: int32(q.wake), Events: unix.POLLIN}}
-		if _, err := unix.Ppoll(fds[:], nil, nil); err != nil && err != unix.EINTR {
-			return os.NewSyscallError("ppoll", err)
+		if err := q.wait(); err != nil {
+			return err
 		}
-		if fds[0].Revents&unix.POLLERR != 0 {
-			e, err := unix.GetsockoptInt(q.s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-			if err == nil && e == 0 {
-				continue
+		if q.s.rx.filled() == 0 {
+			if err := q.failed(); err != nil {
+				return err
 			}
-			return os.NewSyscallError("AF_XDP", unix.Errno(e))
 		}
 	}
+	if q.stopped.Load() {
+		return ErrClosed
+	}
+	return nil
 }
 
 // xdpSpins is how often a queue looks for frames before it sleeps.
@@ -330,11 +302,12 @@ const xdpSpins = 50
 
 // WriteFrames implements FrameQueue.
 func (q *xdpQueue) WriteFrames(batch []Frame) (n int, err error) {
-	q.writing.Lock()
-	defer q.writing.Unlock()
-	if q.closed {
+	if !q.enter() {
 		return 0, ErrClosed
 	}
+	defer q.leave()
+	q.writing.Lock()
+	defer q.writing.Unlock()
 	s := q.s
 	for i := range batch {
 		f := &batch[i]

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -24,17 +25,15 @@ type ring[T any] struct {
 	// at is how far this side is: it moves its own end only when a batch is
 	// whole. seen is the other end when it was looked at last.
 	at, seen uint32
-	memory   []byte
 }
 
 // mapRing maps a ring of n entries.
-func mapRing[T any](fd int, page int64, off *unix.XDPRingOffset, n int) (r ring[T], err error) {
-	size := int(off.Desc) + n*int(unsafe.Sizeof(*new(T)))
-	r.memory, err = unix.Mmap(fd, page, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+func mapRing[T any](s *xdpSocket, page int64, off *unix.XDPRingOffset, n int) (r ring[T], err error) {
+	m, err := s.mapping("a ring", s.fd, page, int(off.Desc)+n*int(unsafe.Sizeof(*new(T))), unix.MAP_SHARED)
 	if err != nil {
-		return r, os.NewSyscallError("mmap of a ring", err)
+		return r, err
 	}
-	at := func(o uint64) unsafe.Pointer { return unsafe.Pointer(&r.memory[o]) }
+	at := func(o uint64) unsafe.Pointer { return unsafe.Pointer(&m[o]) }
 	r.producer, r.consumer = (*uint32)(at(off.Producer)), (*uint32)(at(off.Consumer))
 	r.entries = unsafe.Slice((*T)(at(off.Desc)), n)
 	return r, nil
@@ -59,13 +58,6 @@ func (r *ring[T]) room() uint32 {
 func (r *ring[T]) produced() { atomic.StoreUint32(r.producer, r.at) }
 func (r *ring[T]) consumed() { atomic.StoreUint32(r.consumer, r.at) }
 
-func (r *ring[T]) unmap() {
-	if r.memory != nil {
-		_ = unix.Munmap(r.memory)
-		r.memory = nil
-	}
-}
-
 // xdpSocket is a socket with its memory: the first half of the frames is for
 // what comes, the second for what goes.
 type xdpSocket struct {
@@ -83,16 +75,26 @@ func newXDPSocket(chunk int) (s *xdpSocket, err error) {
 		return nil, os.NewSyscallError("socket AF_XDP", err)
 	}
 	if err := s.setUp(); err != nil {
-		s.close()
+		unix.Close(s.fd)
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *xdpSocket) setUp() (err error) {
-	s.memory, err = unix.Mmap(-1, 0, 2*xdpFrames*s.chunk, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+// mapping maps memory of the socket, for as long as somebody has it: packets
+// that were read may still be on their way when it is closed.
+func (s *xdpSocket) mapping(what string, fd int, at int64, size, flags int) ([]byte, error) {
+	m, err := unix.Mmap(fd, at, size, unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_POPULATE)
 	if err != nil {
-		return os.NewSyscallError("mmap of frames", err)
+		return nil, fmt.Errorf("mmap of %s: %w", what, err)
+	}
+	runtime.AddCleanup(s, func(m []byte) { _ = unix.Munmap(m) }, m)
+	return m, nil
+}
+
+func (s *xdpSocket) setUp() (err error) {
+	if s.memory, err = s.mapping("frames", -1, 0, 2*xdpFrames*s.chunk, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
+		return err
 	}
 	reg := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&s.memory[0]))), Len: uint64(len(s.memory)), Size: uint32(s.chunk)}
 	if err := s.option("XDP_UMEM_REG", unix.XDP_UMEM_REG, unsafe.Pointer(&reg), unsafe.Sizeof(reg)); err != nil {
@@ -116,16 +118,16 @@ func (s *xdpSocket) setUp() (err error) {
 		uintptr(unsafe.Pointer(&off)), uintptr(unsafe.Pointer(&size)), 0); e != 0 {
 		return os.NewSyscallError("XDP_MMAP_OFFSETS", e)
 	}
-	if s.rx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, &off.Rx, xdpFrames); err != nil {
+	if s.rx, err = mapRing[unix.XDPDesc](s, unix.XDP_PGOFF_RX_RING, &off.Rx, xdpFrames); err != nil {
 		return err
 	}
-	if s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, &off.Tx, xdpFrames); err != nil {
+	if s.tx, err = mapRing[unix.XDPDesc](s, unix.XDP_PGOFF_TX_RING, &off.Tx, xdpFrames); err != nil {
 		return err
 	}
-	if s.fill, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, &off.Fr, xdpFrames); err != nil {
+	if s.fill, err = mapRing[uint64](s, unix.XDP_UMEM_PGOFF_FILL_RING, &off.Fr, xdpFrames); err != nil {
 		return err
 	}
-	if s.cr, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, &off.Cr, xdpFrames); err != nil {
+	if s.cr, err = mapRing[uint64](s, unix.XDP_UMEM_PGOFF_COMPLETION_RING, &off.Cr, xdpFrames); err != nil {
 		return err
 	}
 	for i := range uint64(xdpFrames) {
@@ -146,17 +148,4 @@ func (s *xdpSocket) option(what string, name int, v unsafe.Pointer, n uintptr) e
 // bind gives the socket a queue of a device.
 func (s *xdpSocket) bind(device, queue int) error {
 	return unix.Bind(s.fd, &unix.SockaddrXDP{Flags: unix.XDP_COPY | unix.XDP_USE_NEED_WAKEUP, Ifindex: uint32(device), QueueID: uint32(queue)})
-}
-
-// close gives all back.
-func (s *xdpSocket) close() {
-	unix.Close(s.fd)
-	s.rx.unmap()
-	s.tx.unmap()
-	s.fill.unmap()
-	s.cr.unmap()
-	if s.memory != nil {
-		_ = unix.Munmap(s.memory)
-		s.memory = nil
-	}
 }
