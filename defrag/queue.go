@@ -158,8 +158,14 @@ type Queue struct {
 // New makes an empty queue.
 func New(c Config) *Queue {
 	q := &Queue{open: make(map[key]*datagram), peers: make(map[packet.Addr]*peer)}
-	q.pools[0].rules, q.pools[1].rules, q.pools[2].rules = c.V4, c.V6, c.V6Deliver
+	q.SetConfig(c)
 	return q
+}
+
+// SetConfig replaces the limits; the timeout of a datagram stays that of its
+// first fragment.
+func (q *Queue) SetConfig(c Config) {
+	q.pools[0].rules, q.pools[1].rules, q.pools[2].rules = c.V4, c.V6, c.V6Deliver
 }
 
 // Len is how many datagrams wait.

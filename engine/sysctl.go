@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"weir/conntrack"
+	"weir/router"
 )
 
 // conntrackSysctls says which field each net.netfilter.nf_conntrack_* setting
@@ -85,4 +86,29 @@ func conntrackConfig(values map[string]string) (conntrack.Config, []error) {
 		set(&c, n)
 	}
 	return c, errs
+}
+
+// SetSysctls replaces all settings, between packets; those that are not named
+// have their defaults. As in Linux they hold for what comes from now on:
+// connections keep the timeout that they have until their next packet. After an
+// error nothing has changed. Whether the machine is a router for IPv6 counts for
+// its anycast addresses from the next SetNetwork on.
+func (m *Machine) SetSysctls(values map[string]string) []error {
+	ct, errs := conntrackConfig(values)
+	rc, err := router.FromSysctl(values, m.env.Ifaces)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if len(errs) > 0 || !m.ready {
+		return errs
+	}
+	m.forget()
+	m.workers.halt()
+	c := m.env.CT.Config()
+	ct.HashKey = c.HashKey
+	*c = ct
+	m.workers.goOn()
+	m.router.SetConfig(rc)
+	m.routing.Anycast6 = rc.Forward6
+	return nil
 }

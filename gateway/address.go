@@ -58,8 +58,8 @@ func addresses6(i *iface.Iface) (six, local bool) {
 	return six, local
 }
 
-// forwards6 says whether the machine is a router for IPv6.
-func (g *Gateway) forwards6() bool {
-	v := g.sysctl["net.ipv6.conf.all.forwarding"]
+// forwards6 says whether a machine is a router for IPv6.
+func forwards6(m *machine.Machine) bool {
+	v := m.Sysctl["net.ipv6.conf.all.forwarding"]
 	return v != "" && v != "0"
 }

@@ -69,9 +69,9 @@ type Gateway struct {
 	ports []*port
 	byDev map[int]*port // by interface index
 
-	dir    string
-	sysctl map[string]string // never changes
-	macs   map[string]MAC    // of devices, by name
+	dir     string
+	routes6 atomic.Bool    // it is a router for IPv6
+	macs    map[string]MAC // of devices, by name
 
 	// loading guards mach: one Reload at a time.
 	loading sync.Mutex
@@ -95,7 +95,8 @@ func New(dir string, o Options) (*Gateway, []error) {
 	if m == nil {
 		return nil, errs
 	}
-	g := &Gateway{opt: o, clock: o.Clock, log: o.Logger, mach: m, sysctl: m.Sysctl, dir: m.Dir, macs: map[string]MAC{}}
+	g := &Gateway{opt: o, clock: o.Clock, log: o.Logger, mach: m, dir: m.Dir, macs: map[string]MAC{}}
+	g.routes6.Store(forwards6(m))
 	if g.clock == nil {
 		g.clock = steadyClock(time.Now())
 	}

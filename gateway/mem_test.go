@@ -8,9 +8,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"weir/conntrack"
 	"weir/engine"
 	"weir/packet"
 )
@@ -174,9 +176,19 @@ func TestReloadSwapsWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("after a reload: %s, want %s", got, want)
 	}
 
-	writeFile(t, filepath.Join(b.g.Dir(), "machine.yaml"), homeYAML+"sysctl: {net.ipv4.ip_forward: 0}\n")
-	if errs := b.g.Reload(); len(errs) != 1 {
-		t.Errorf("what needs a restart: %v", errs)
+	for _, x := range []struct{ name, file, text string }{
+		{"other interfaces", "machine.yaml", strings.Replace(homeYAML, "lan0,", "lan0, mtu: 1400,", 1)},
+		{"another link", "machine.yaml", strings.Replace(homeYAML, "link: tun", "link: tun:x", 1)},
+		{"another socket", "machine.yaml", homeYAML + "listen: [tcp/22]\n"},
+		{"other labels", "connlabel.conf", "1 one\n"},
+	} {
+		name := filepath.Join(b.g.Dir(), x.file)
+		writeFile(t, name, x.text)
+		if errs := b.g.Reload(); len(errs) != 1 || !strings.Contains(errs[0].Error(), "restart") {
+			t.Errorf("%s: %v", x.name, errs)
+		}
+		os.Remove(name)
+		writeFile(t, filepath.Join(b.g.Dir(), "machine.yaml"), homeYAML)
 	}
 	writeFile(t, filepath.Join(b.g.Dir(), "machine.yaml"), homeYAML+"  - {to: 198.51.100.5/32, type: blackhole}\n")
 	if errs := b.g.Reload(); len(errs) > 0 {
@@ -186,6 +198,54 @@ func TestReloadSwapsWholeOrNotAtAll(t *testing.T) {
 	send("6")
 	if got := ends(b.read(t, b.wan)); got[len(got)-1] != '6' {
 		t.Errorf("after new routes: %s", got)
+	}
+}
+
+func TestReloadTakesSysctls(t *testing.T) {
+	b := newBench(t, map[string]string{"machine.yaml": homeYAML, "rules.v4": homeRules})
+	reload := func(sysctls string) []error {
+		writeFile(t, filepath.Join(b.g.Dir(), "machine.yaml"), homeYAML+sysctls)
+		return b.g.Reload()
+	}
+	send := func(text string) { b.write(t, b.lan, udp4("192.0.2.10:4000", "198.51.100.1:53", text)) }
+	timeout := func() (left int64) {
+		b.g.Do(func(m *engine.Machine) {
+			m.Conntrack().Each(b.g.Now(), func(c *conntrack.Conn) bool { left = c.Expires(b.g.Now()) / 1e9; return true })
+		})
+		return left
+	}
+	send("first")
+	b.read(t, b.wan)
+	if n := timeout(); n < 20 || n > 30 {
+		t.Errorf("%d s by default", n)
+	}
+	if errs := reload("sysctl: {net.ipv4.ip_forward: 0}\n"); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	send("lost")
+	if errs := reload("sysctl: {net.netfilter.nf_conntrack_udp_timeout: 500, net.ipv6.conf.all.forwarding: 0}\n"); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	if n := timeout(); n > 30 {
+		t.Errorf("%d s before the next packet", n)
+	}
+	send("second")
+	if got, want := ends(b.read(t, b.wan)), "203.0.113.2:4000 > 198.51.100.1:53 second"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if n := timeout(); n < 490 || n > 500 || b.g.routes6.Load() {
+		t.Errorf("%d s, router for IPv6: %v", n, b.g.routes6.Load())
+	}
+	if errs := reload("sysctl: {net.netfilter.nf_conntrack_udp_timeout: long}\n"); len(errs) != 1 {
+		t.Errorf("no number: %v", errs)
+	}
+	if errs := reload(""); len(errs) > 0 || !b.g.routes6.Load() {
+		t.Error(errs)
+	}
+	send("third")
+	b.read(t, b.wan)
+	if n := timeout(); n > 30 {
+		t.Errorf("%d s without the sysctl", n)
 	}
 }
 

@@ -96,7 +96,7 @@ func (e *Ethernet) advertise(src, dst, target packet.Addr, mac MAC, has bool, no
 			e.release(e.neigh.learn(hop{src, packet.IPv6}, mac, true, true, false, now))
 		}
 	}
-	if e.port.g.forwards6() {
+	if e.port.g.routes6.Load() {
 		flags |= ndRouter
 	}
 	e.sendND(ndAdvertise, flags, target, to, target, ndTarget)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -44,6 +45,19 @@ func (g *Gateway) Reload() []error {
 		if len(errs) > 0 {
 			return
 		}
+		sysctls := !maps.Equal(g.mach.Sysctl, m.Sysctl)
+		if sysctls {
+			if errs = g.eng.SetSysctls(m.Sysctl); len(errs) > 0 {
+				return
+			}
+			defer func() {
+				if len(errs) > 0 {
+					errs = append(errs, g.eng.SetSysctls(g.mach.Sysctl)...)
+					return
+				}
+				g.routes6.Store(forwards6(m))
+			}()
+		}
 		before := g.eng.Rules(packet.IPv4)
 		if errs = g.eng.SetRules(sets[0]); len(errs) > 0 {
 			return
@@ -52,7 +66,7 @@ func (g *Gateway) Reload() []error {
 			errs = append(errs, g.eng.SetRules(before)...)
 			return
 		}
-		if !sameNetwork(g.mach, m) {
+		if sysctls || !sameNetwork(g.mach, m) {
 			g.eng.SetNetwork(m.Ifaces, m.Routes, g.clock())
 			for _, p := range g.ports {
 				if p.local {
@@ -86,14 +100,19 @@ func fixed(a, b *machine.Machine) (errs []error) {
 	}) || a.LocalTUN != b.LocalTUN {
 		refuse("other links")
 	}
-	if !maps.Equal(a.Sysctl, b.Sysctl) {
-		refuse("other sysctls")
-	}
 	if !slices.Equal(a.Listen, b.Listen) {
 		refuse("other sockets")
 	}
-	if !bytes.Equal(a.IPSets.Text, b.IPSets.Text) {
-		refuse("other sets in " + b.IPSets.Name)
+	for _, f := range []struct {
+		what string
+		a, b machine.File
+	}{
+		{"sets", a.IPSets, b.IPSets}, {"names", a.Names, b.Names}, {"labels", a.Labels, b.Labels},
+		{"accounting objects", a.Accounts, b.Accounts}, {"timeout policies", a.Timeouts, b.Timeouts},
+	} {
+		if !bytes.Equal(f.a.Text, f.b.Text) {
+			refuse("other " + f.what + " in " + cmp.Or(f.b.Name, f.a.Name))
+		}
 	}
 	if a.Complete4 != b.Complete4 || a.Complete6 != b.Complete6 {
 		refuse("routes with and without the table local")

@@ -100,7 +100,17 @@ func New(c Config, env *hook.Env, pipe *hook.Pipeline, sink Sink) *Router {
 	r.proxied.SynProxy = true
 	r.proxied.Prepare()
 	r.expire = r.fragmentTimeout
-	for i, d := range c.Devs {
+	r.setDevs()
+	r.limits.peers = make(map[packet.Addr]*peerLimit)
+	r.socket.Kernel = true
+	env.Emit = r
+	return r
+}
+
+// setDevs brings the settings of interfaces where packets find them.
+func (r *Router) setDevs() {
+	r.devs = nil
+	for i, d := range r.cfg.Devs {
 		if i < 0 || i > 1<<16 {
 			continue
 		}
@@ -109,10 +119,15 @@ func New(c Config, env *hook.Env, pipe *hook.Pipeline, sink Sink) *Router {
 		}
 		r.devs[i] = &d
 	}
-	r.limits.peers = make(map[packet.Addr]*peerLimit)
-	r.socket.Kernel = true
-	env.Emit = r
-	return r
+}
+
+// SetConfig replaces the settings, all but the sockets, between packets. What
+// waits for fragments stays, and is counted against the new limits.
+func (r *Router) SetConfig(c Config) {
+	c.Sockets, c.Handover = r.cfg.Sockets, r.cfg.Handover
+	r.cfg = c
+	r.frags.SetConfig(c.Defrag)
+	r.setDevs()
 }
 
 // SetPipeline replaces the hook functions, between packets.
