@@ -27,15 +27,14 @@ const (
 // watcher reads answers for a machine.
 type watcher struct {
 	Config
-	sets   *ipset.Sets
+	m      *engine.Machine
 	parser dnsmessage.Parser
 }
 
-// Watch makes the machine fill its sets from the answers that pass. Errors say
-// which set is missing or cannot hold addresses for a time.
-func Watch(m *engine.Machine, c Config) (errs []error) {
+// Check says which set is missing or cannot hold addresses for a time.
+func Check(sets *ipset.Sets, c Config) (errs []error) {
 	for _, l := range c.Lists {
-		s := m.Sets().Lookup(l.Set)
+		s := sets.Lookup(l.Set)
 		switch {
 		case s == nil:
 			errs = append(errs, &xtables.Error{Pos: l.Pos, Msg: "there is no set " + l.Set})
@@ -43,10 +42,17 @@ func Watch(m *engine.Machine, c Config) (errs []error) {
 			errs = append(errs, &xtables.Error{Pos: l.Pos, Msg: l.Set + " has to be a hash:ip with timeout"})
 		}
 	}
+	return errs
+}
+
+// Watch makes the machine fill its sets from the answers that pass. Errors say
+// which set is missing or cannot hold addresses for a time.
+func Watch(m *engine.Machine, c Config) (errs []error) {
+	errs = Check(m.Sets(), c)
 	if len(errs) > 0 || len(c.Lists) == 0 {
 		return errs
 	}
-	w := &watcher{Config: c, sets: m.Sets()}
+	w := &watcher{Config: c, m: m}
 	// Behind every filter, in front of the translation: an answer that is
 	// dropped opens nothing.
 	err := m.Register(hook.Entry{At: hook.Forward, Pri: hook.PriLast, Name: "dnsset", Fn: w.packet, Steady: true})
@@ -157,12 +163,12 @@ func (w *watcher) answer(t *hook.Traversal, b []byte) {
 // resolver says; an answer that comes again starts the time anew. A full set
 // takes no more, and the address stays refused.
 func (w *watcher) add(t *hook.Traversal, set, name string, f packet.Family, a packet.Addr, ttl uint32) {
-	s := w.sets.Lookup(set)
+	s := w.m.Sets().Lookup(set)
 	if s == nil || s.Family() != f || a.IsZero() {
 		return
 	}
 	r := ipset.Request{IP: a, HasTimeout: true, Timeout: min(max(ttl, w.Least), maxTimeout)}
-	err := w.sets.Do(ipset.Add, set, &r, true, t.Now)
+	err := w.m.Sets().Do(ipset.Add, set, &r, true, t.Now)
 	if t.Trace.On() {
 		text := name + ": " + a.IP(f).String() + " into " + set + " for " + strconv.FormatUint(uint64(r.Timeout), 10) + " s"
 		if err != ipset.OK {

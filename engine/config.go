@@ -205,6 +205,23 @@ func (m *Machine) ParseRules(f packet.Family, text Text) (*xtables.Ruleset, []er
 	return parseRules(f, text, m.shared.Sets, m.known)
 }
 
+// ParseSets reads a text of ipset save into sets that may replace the machine's;
+// their timeouts run from now on.
+func (m *Machine) ParseSets(text Text, now int64) (*ipset.Sets, []error) {
+	sets := ipset.New(m.shared.Sets.Rand)
+	if line, col, msg := ipsettext.Load(sets, text.Text, now); line > 0 {
+		return nil, []error{&xtables.Error{Pos: xtables.Pos{File: text.Name, Line: line, Col: col}, Msg: msg}}
+	}
+	return sets, nil
+}
+
+// SetSets replaces the sets for rules that are parsed and set from now on, and
+// returns those before, which the rules that are there go on to use.
+func (m *Machine) SetSets(sets *ipset.Sets) (before *ipset.Sets) {
+	before, m.shared.Sets = m.shared.Sets, sets
+	return before
+}
+
 func parseRules(f packet.Family, text Text, sets *ipset.Sets, known xtables.Known) (*xtables.Ruleset, []error) {
 	if text.Text == nil {
 		return &xtables.Ruleset{Family: f}, nil

@@ -14,6 +14,7 @@ import (
 
 	"weir/conntrack"
 	"weir/engine"
+	"weir/ipset/text"
 	"weir/packet"
 )
 
@@ -115,6 +116,16 @@ func (b *bench) write(t *testing.T, e *End, data []byte) {
 	}
 }
 
+// settle waits until all that was written to the inside is carried: weir answers
+// behind it that it has no such port.
+func (b *bench) settle(t *testing.T) {
+	t.Helper()
+	b.write(t, b.lan, udp4("192.0.2.10:1", "192.0.2.1:9", ""))
+	if d := b.read(t, b.lan); d[9] != packet.ICMP {
+		t.Errorf("%x", d)
+	}
+}
+
 // read waits for a packet.
 func (b *bench) read(t *testing.T, e *End) []byte {
 	t.Helper()
@@ -180,6 +191,7 @@ func TestReloadSwapsWholeOrNotAtAll(t *testing.T) {
 		{"other interfaces", "machine.yaml", strings.Replace(homeYAML, "lan0,", "lan0, mtu: 1400,", 1)},
 		{"another link", "machine.yaml", strings.Replace(homeYAML, "link: tun", "link: tun:x", 1)},
 		{"another socket", "machine.yaml", homeYAML + "listen: [tcp/22]\n"},
+		{"other names", "names.conf", "allow example.com\n"},
 		{"other labels", "connlabel.conf", "1 one\n"},
 	} {
 		name := filepath.Join(b.g.Dir(), x.file)
@@ -201,6 +213,68 @@ func TestReloadSwapsWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+func TestReloadTakesSets(t *testing.T) {
+	const rules = "*filter\n:FORWARD DROP\n-A FORWARD -m set --match-set ok dst -j ACCEPT\n-A FORWARD -m set --match-set both dst -j ACCEPT\nCOMMIT\n"
+	const ok, live = "create ok hash:ip\nadd ok 198.51.100.1\n", "create live hash:ip timeout 600\n"
+	const both = "create both list:set\nadd both live\n"
+	b := newBench(t, map[string]string{"machine.yaml": homeYAML, "rules.v4": rules, "ipset.save": ok + live + both})
+	reload := func(sets, rules string) []error {
+		writeFile(t, filepath.Join(b.g.Dir(), "ipset.save"), sets)
+		writeFile(t, filepath.Join(b.g.Dir(), "rules.v4"), rules)
+		return b.g.Reload()
+	}
+	n := 0
+	// passes sends to each of the addresses; only what goes to want comes.
+	passes := func(when string, want ...string) {
+		t.Helper()
+		n++
+		for i := range 5 {
+			b.write(t, b.lan, udp4(fmt.Sprintf("192.0.2.10:%d", 4000+n), fmt.Sprintf("198.51.100.%d:53", i+1), when))
+		}
+		for _, w := range want {
+			if got, all := ends(b.read(t, b.wan)), fmt.Sprintf("192.0.2.10:%d > %s:53 %s", 4000+n, w, when); got != all {
+				t.Errorf("%s: %s, want %s", when, got, all)
+			}
+		}
+		b.settle(t)
+	}
+	passes("at first", "198.51.100.1")
+	b.g.Do(func(m *engine.Machine) {
+		if out, _, code := text.Run(m.Sets(), []string{"add", "live", "198.51.100.3"}, nil, b.g.Now(), nil); code != 0 {
+			t.Error(string(out))
+		}
+	})
+	passes("with a member of its own", "198.51.100.1", "198.51.100.3")
+	for _, x := range []struct{ name, sets, rules string }{
+		{"a text that is none", "create ok hash:nothing\n", rules},
+		{"a set that a rule wants is not there", live + both, rules},
+		{"a set of another family", "create ok hash:ip family inet6\n" + live + both, rules},
+		{"rules that are none", ok, "*filter\n-A FORWARD -j NOSUCH\nCOMMIT\n"},
+	} {
+		if errs := reload(x.sets, x.rules); len(errs) == 0 {
+			t.Error(x.name)
+		}
+		passes(x.name, "198.51.100.1", "198.51.100.3")
+	}
+	if errs := reload("create ok hash:ip\nadd ok 198.51.100.2\n"+live+both+"create new hash:ip\nadd new 198.51.100.5\n",
+		strings.Replace(rules, "COMMIT", "-A FORWARD -m set --match-set new dst -j ACCEPT\nCOMMIT", 1)); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	passes("other sets", "198.51.100.2", "198.51.100.3", "198.51.100.5")
+	if errs := reload(ok+live+both, rules); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	passes("as before", "198.51.100.1", "198.51.100.3")
+	if errs := reload(ok+live+"add live 198.51.100.4\n"+both, rules); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	passes("a set that the file changed begins anew", "198.51.100.1", "198.51.100.4")
+	if errs := reload("", "*filter\nCOMMIT\n"); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	passes("none", "198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.4", "198.51.100.5")
+}
+
 func TestReloadTakesSysctls(t *testing.T) {
 	b := newBench(t, map[string]string{"machine.yaml": homeYAML, "rules.v4": homeRules})
 	reload := func(sysctls string) []error {
@@ -210,7 +284,12 @@ func TestReloadTakesSysctls(t *testing.T) {
 	send := func(text string) { b.write(t, b.lan, udp4("192.0.2.10:4000", "198.51.100.1:53", text)) }
 	timeout := func() (left int64) {
 		b.g.Do(func(m *engine.Machine) {
-			m.Conntrack().Each(b.g.Now(), func(c *conntrack.Conn) bool { left = c.Expires(b.g.Now()) / 1e9; return true })
+			m.Conntrack().Each(b.g.Now(), func(c *conntrack.Conn) bool {
+				if c.Tuple[conntrack.Original].DstL4 == 53 {
+					left = c.Expires(b.g.Now()) / 1e9
+				}
+				return true
+			})
 		})
 		return left
 	}
@@ -223,6 +302,7 @@ func TestReloadTakesSysctls(t *testing.T) {
 		t.Fatal(errs)
 	}
 	send("lost")
+	b.settle(t)
 	if errs := reload("sysctl: {net.netfilter.nf_conntrack_udp_timeout: 500, net.ipv6.conf.all.forwarding: 0}\n"); len(errs) > 0 {
 		t.Fatal(errs)
 	}

@@ -7,9 +7,12 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
+	"weir/dnsset"
 	"weir/engine"
 	"weir/iface"
+	"weir/ipset"
 	"weir/machine"
 	"weir/packet"
 	"weir/xtables"
@@ -33,6 +36,24 @@ func (g *Gateway) Reload() []error {
 		return errs
 	}
 	g.eng.Do(func() {
+		back := func() {} // to the sets that the rules still use
+		if !bytes.Equal(g.mach.IPSets.Text, m.IPSets.Text) {
+			var fresh *ipset.Sets
+			if fresh, errs = g.parseSets(m); len(errs) > 0 {
+				return
+			}
+			old := g.eng.SetSets(fresh)
+			back = func() { g.eng.SetSets(old) }
+			defer func() {
+				if len(errs) > 0 {
+					back()
+					return
+				}
+				for _, name := range unchanged(g.mach.IPSets.Text, m.IPSets.Text) {
+					fresh.Keep(name, old)
+				}
+			}()
+		}
 		var sets []*xtables.Ruleset
 		for _, x := range []struct {
 			f packet.Family
@@ -63,6 +84,7 @@ func (g *Gateway) Reload() []error {
 			return
 		}
 		if errs = g.eng.SetRules(sets[1]); len(errs) > 0 {
+			back()
 			errs = append(errs, g.eng.SetRules(before)...)
 			return
 		}
@@ -107,7 +129,7 @@ func fixed(a, b *machine.Machine) (errs []error) {
 		what string
 		a, b machine.File
 	}{
-		{"sets", a.IPSets, b.IPSets}, {"names", a.Names, b.Names}, {"labels", a.Labels, b.Labels},
+		{"names", a.Names, b.Names}, {"labels", a.Labels, b.Labels},
 		{"accounting objects", a.Accounts, b.Accounts}, {"timeout policies", a.Timeouts, b.Timeouts},
 	} {
 		if !bytes.Equal(f.a.Text, f.b.Text) {
@@ -118,6 +140,48 @@ func fixed(a, b *machine.Machine) (errs []error) {
 		refuse("routes with and without the table local")
 	}
 	return errs
+}
+
+// parseSets reads the sets of a machine, and checks those that DNS fills.
+func (g *Gateway) parseSets(m *machine.Machine) (*ipset.Sets, []error) {
+	sets, errs := g.eng.ParseSets(engine.Text(m.IPSets), g.clock())
+	if len(errs) > 0 || m.Names.Text == nil {
+		return sets, errs
+	}
+	names, errs := dnsset.Parse(m.Names.Name, m.Names.Text)
+	if len(errs) == 0 {
+		errs = dnsset.Check(sets, names)
+	}
+	return sets, errs
+}
+
+// unchanged is the sets of which two texts of ipset save say the same, so that
+// what was added since then stays. Texts with other commands than create and
+// add have none.
+func unchanged(a, b []byte) (names []string) {
+	x, y := setLines(a), setLines(b)
+	for name, lines := range x {
+		if y[name] == lines {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// setLines is the lines of each set.
+func setLines(text []byte) map[string]string {
+	all := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		w := strings.Fields(line)
+		switch {
+		case len(w) == 0 || w[0][0] == '#':
+		case len(w) > 1 && (w[0] == "create" || w[0] == "add"):
+			all[w[1]] += strings.Join(w, " ") + "\n"
+		default:
+			return nil
+		}
+	}
+	return all
 }
 
 // sameNetwork says that addresses and routes are the same.

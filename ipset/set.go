@@ -232,6 +232,22 @@ func (s *Set) Flush() {
 	s.comments = comments{}
 }
 
+// Keep takes the set of a name, with its members, from a collection that is not
+// used any more, in place of its own; false: it is no set of addresses, or the
+// two are not of one kind.
+func (ss *Sets) Keep(name string, from *Sets) bool {
+	mine, old := ss.Lookup(name), from.Lookup(name)
+	if mine == nil || old == nil || mine.typ == ListSet || !mine.same(old) {
+		return false
+	}
+	id, was := ss.by[name], from.by[name]
+	from.list[was] = nil
+	delete(from.by, name)
+	old.sets, old.refs = ss, mine.refs
+	ss.list[id] = old
+	return true
+}
+
 // Rename gives a set another name.
 func (ss *Sets) Rename(from, to string) Error {
 	id, ok := ss.by[from]
