@@ -39,10 +39,10 @@ type Probe struct {
 // Chunks stand in it as plain addresses: indexing a pointer to an array reads
 // the array's first line to see whether the pointer is nil.
 type directory struct {
-	conns    []unsafe.Pointer // *[chunkConns]Conn
+	conns    []unsafe.Pointer // see chunkOf
 	counters []*[chunkConns][2]Counter
-	chunks   []unsafe.Pointer // *[chunkBuckets]bucket
-	over     []unsafe.Pointer // the same
+	chunks   []unsafe.Pointer // of buckets
+	over     []unsafe.Pointer // *[chunkBuckets]bucket
 }
 
 // addresses is a list of pointers to arrays as plain addresses.
@@ -62,7 +62,7 @@ func (tb *Table) publish() {
 	d := tb.dir.Load()
 	if d == nil || len(d.conns) != len(tb.conns) || len(d.counters) != len(tb.counters) ||
 		len(d.chunks) != len(tb.index.chunks) || len(d.over) != len(tb.index.over) {
-		tb.dir.Store(&directory{addresses(tb.conns), tb.counters, addresses(tb.index.chunks), addresses(tb.index.over)})
+		tb.dir.Store(&directory{tb.conns, tb.counters, tb.index.chunks, addresses(tb.index.over)})
 	}
 	if s := uint64(tb.index.mask)<<32 | uint64(tb.index.buckets); s != tb.shape.Load() {
 		tb.shape.Store(s) // after the buckets are there
@@ -135,7 +135,8 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 	q.Data = d
 	var n uint32
 	n, q.tag = locate(hash, l.buckets, l.mask)
-	q.bucket = bucketAt(l.d.chunks[n/chunkBuckets], n%chunkBuckets)
+	n, at := chunkOf(n, chunkBuckets, manyBuckets)
+	q.bucket = bucketAt(l.d.chunks[n], at)
 	return true
 }
 
@@ -152,8 +153,8 @@ func (l *Lane) Guess(q *Probe) {
 		m := matches(atomic.LoadUint64(&b.tags[0]), atomic.LoadUint64(&b.tags[1]), atomic.LoadUint32(&b.tags2), spread)
 		if m != 0 {
 			r := entryRef(atomic.LoadUint32((*uint32)(&b.ref[first(m)])))
-			if n := r.slot() / chunkConns; r != 0 && n < uint32(len(l.d.conns)) {
-				q.Conn, q.Dir = connAt(l.d.conns[n], r.slot()%chunkConns), r.dir()
+			if n, at := chunkOf(r.slot(), chunkConns, manyConns); r != 0 && n < uint32(len(l.d.conns)) {
+				q.Conn, q.Dir = connAt(l.d.conns[n], at), r.dir()
 				return
 			}
 		}

@@ -20,9 +20,9 @@ import (
 // itself, and what they miss they look up again under the machine's lock.
 type index struct {
 	regions *regions
-	chunks  []*[chunkBuckets]bucket
-	buckets uint32 // in use
-	mask    uint32 // 2^k-1, where 2^k <= buckets < 2^(k+1)
+	chunks  []unsafe.Pointer // of buckets, as plain addresses, see directory
+	buckets uint32           // in use
+	mask    uint32           // 2^k-1, where 2^k <= buckets < 2^(k+1)
 	entries int
 	inserts uint64 // ever
 	shared  bool   // workers read too
@@ -34,6 +34,7 @@ type index struct {
 
 const (
 	chunkBuckets = 256
+	manyBuckets  = 256 * chunkBuckets // from here on chunks are large
 	bucketSlots  = 10
 	// fill is the average number of entries that makes the index grow.
 	// Unsplit buckets hold up to 4/3 of it.
@@ -59,7 +60,7 @@ func (r entryRef) dir() Dir               { return Dir(r & 1) }
 func newIndex(r *regions) index {
 	return index{
 		regions: r,
-		chunks:  []*[chunkBuckets]bucket{alloc[[chunkBuckets]bucket](r)},
+		chunks:  []unsafe.Pointer{unsafe.Pointer(alloc[[chunkBuckets]bucket](r))},
 		buckets: chunkBuckets, mask: chunkBuckets - 1,
 	}
 }
@@ -165,7 +166,8 @@ func (ix *index) home(h uint64) (*bucket, uint16) {
 }
 
 func (ix *index) at(b uint32) *bucket {
-	return bucketAt(unsafe.Pointer(ix.chunks[b/chunkBuckets]), b%chunkBuckets)
+	n, at := chunkOf(b, chunkBuckets, manyBuckets)
+	return bucketAt(ix.chunks[n], at)
 }
 
 // nextOf is the bucket chained behind b, nil if none.
@@ -266,8 +268,12 @@ func (ix *index) fillHole(before, b *bucket, i int) {
 
 // split adds one bucket and divides the one whose turn it is.
 func (ix *index) split(tb *Table) {
-	if ix.buckets%chunkBuckets == 0 {
-		ix.chunks = append(ix.chunks, alloc[[chunkBuckets]bucket](ix.regions))
+	if ix.buckets >= manyBuckets {
+		if ix.buckets%(larger*chunkBuckets) == 0 {
+			ix.chunks = append(ix.chunks, unsafe.Pointer(alloc[[larger * chunkBuckets]bucket](ix.regions)))
+		}
+	} else if ix.buckets%chunkBuckets == 0 {
+		ix.chunks = append(ix.chunks, unsafe.Pointer(alloc[[chunkBuckets]bucket](ix.regions)))
 	}
 	fresh := ix.buckets
 	old := ix.at(fresh & ix.mask)

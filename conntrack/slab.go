@@ -3,13 +3,31 @@ package conntrack
 import "unsafe"
 
 // Connections live in chunks that never move nor shrink, so that a *Conn
-// stays valid. Slot 0 is never used. A parallel chunk with the same number
-// holds counters or time stamps once a connection of that chunk has some.
-const chunkConns = 1024
+// stays valid. Slot 0 is never used. The first chunks are small; those of big
+// tables are so large that the list of them stays in the nearest cache. What
+// few look at lies in parallel chunks of chunkConns: remotes, and counters or
+// time stamps once a connection of such a chunk has some.
+const (
+	chunkConns = 1024
+	manyConns  = 256 * chunkConns // from here on chunks are large
+)
+
+// larger is how many times larger a chunk is in a big table.
+const larger = 4
+
+// chunkOf is where an element stands, the number of its chunk and its place
+// therein: chunks have small elements each, and from element many on larger
+// times that.
+func chunkOf(i, small, many uint32) (chunk, at uint32) {
+	if i < many {
+		return i / small, i % small
+	}
+	return many/small - many/(larger*small) + i/(larger*small), i % (larger * small)
+}
 
 type slab struct {
 	regions  *regions
-	conns    []*[chunkConns]Conn
+	conns    []unsafe.Pointer // as plain addresses, see directory
 	remotes  []*[chunkConns]remote
 	counters []*[chunkConns][2]Counter
 	starts   []*[chunkConns]int64
@@ -20,7 +38,8 @@ type slab struct {
 
 // conn is the connection of a slot that was handed out.
 func (s *slab) conn(slot uint32) *Conn {
-	return connAt(unsafe.Pointer(s.conns[slot/chunkConns]), slot%chunkConns)
+	n, at := chunkOf(slot, chunkConns, manyConns)
+	return connAt(s.conns[n], at)
 }
 
 // take hands out an empty slot.
@@ -32,7 +51,11 @@ func (s *slab) take() *Conn {
 		return c
 	}
 	if s.used%chunkConns == 0 {
-		s.conns = append(s.conns, alloc[[chunkConns]Conn](s.regions))
+		if s.used < manyConns {
+			s.conns = append(s.conns, unsafe.Pointer(alloc[[chunkConns]Conn](s.regions)))
+		} else if s.used%(larger*chunkConns) == 0 {
+			s.conns = append(s.conns, unsafe.Pointer(alloc[[larger * chunkConns]Conn](s.regions)))
+		}
 		s.remotes = append(s.remotes, alloc[[chunkConns]remote](s.regions))
 		s.used = max(s.used, 1)
 	}
