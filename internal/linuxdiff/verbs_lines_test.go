@@ -1,6 +1,8 @@
 package linuxdiff
 
 // commandLines are right and wrong, in an order that leaves something to list.
+// No -U sets a timeout to what it was set to just before: conntrack counts such
+// a change only when a second has gone by since.
 const commandLines = `
 -G -s 127.0.0.1 -d 127.0.0.2 -p tcp --sport 1000 --dport 80 -o labels
 -G -s 127.0.0.1 -d 127.0.0.2 -p tcp --sport 1000 --dport 80 -w 9
@@ -76,7 +78,7 @@ const commandLines = `
 -U -t 500
 -U -p udp -t 400 -s 1.2.3.4
 -U -p udp -t 300 -f ipv4
--U -p udp --sport 1 -t 300 -s 1.2.3.4
+-U -p udp --sport 1 -t 310 -s 1.2.3.4
 -U -p tcp -t 300 -s 1.2.3.4
 -U -p udp -t 300 -s 1.2.3.9
 -U -r 1.2.3.5 -t 200
