@@ -48,7 +48,7 @@ func sheet(name string) (why, wrong string) {
 	}
 	want := run
 	if s.NotLinux == "" {
-		for range 5 {
+		for range tries {
 			var late time.Duration
 			if want, wrong, late = played(&s.File, run, s.Compact); wrong == "" || late < patience {
 				break
@@ -155,7 +155,7 @@ func recorded(name string) (why, wrong string) {
 	want := mine
 	if f.NotLinux == "" {
 		// On a busy machine time may slip away between packets: then again.
-		for range 5 {
+		for range tries {
 			var late time.Duration
 			if want, wrong, late = played(f, mine, whole); wrong == "" || late < patience {
 				break
@@ -175,8 +175,12 @@ func recorded(name string) (why, wrong string) {
 	return f.NotLinux, wrong
 }
 
-// patience is how late packets may be where a clock matters.
-const patience = 200 * time.Millisecond
+// tries is how often a file is played that differs when packets were late, and
+// patience how late they may be: one that makes up for lost time follows too closely.
+const (
+	tries    = 10
+	patience = 5 * time.Millisecond
+)
 
 // whole shows all that was recorded.
 func whole(text string) string { return text }
