@@ -26,12 +26,19 @@ const (
 	loadFlood  = "flood"
 )
 
+// Rows of loadFlood. An empty loop takes what a busy core takes from its
+// neighbour on this computer, whatever it does.
+const (
+	besideLoop  = "weir, beside an empty loop"
+	besideFlood = "weir, beside a flood"
+)
+
 // loadVariants are the rows of each.
 var loadVariants = map[string][]string{
 	loadCores:  {"weir, one core", "weir, two cores", "weir, two machines"},
 	loadPause:  {"weir, garbage collection"},
 	loadExpiry: {"weir, half of the connections end"},
-	loadFlood:  {"weir, no flood", "weir, beside a flood"},
+	loadFlood:  {"weir, no flood", besideLoop, besideFlood},
 }
 
 // opened is a gateway with established flows.
@@ -104,8 +111,15 @@ func (l *loadWorker) measure(q request) reply {
 		return sideBySide(l.apart, q.Budget)
 	case "weir, no flood":
 		return sideBySide(l.g[:1], q.Budget)
-	case "weir, beside a flood":
-		return l.flood(q.Budget)
+	case besideLoop:
+		return l.beside(q.Budget, func() {})
+	case besideFlood:
+		return l.beside(q.Budget, func() {
+			fl := l.g[1]
+			fl.fill(64)
+			fl.s.Stage("", fl.batch)
+			fl.run()
+		})
 	case "weir, garbage collection":
 		return l.pause()
 	}
@@ -159,20 +173,18 @@ func sideBySide(gs []*gatewayWorker, budget int64) reply {
 	return a
 }
 
-// flood measures established traffic while another worker opens connections
-// for which there is no room.
-func (l *loadWorker) flood(budget int64) reply {
+// beside measures established traffic while another thread does something again
+// and again: a flood, say, by a worker that opens connections for which there is
+// no room.
+func (l *loadWorker) beside(budget int64, other func()) reply {
 	var stop atomic.Bool
 	var wg sync.WaitGroup
-	fl := l.g[1]
 	before := footprint()
 	wg.Go(func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		for !stop.Load() {
-			fl.fill(64)
-			fl.s.Stage("", fl.batch)
-			fl.run()
+			other()
 		}
 	})
 	a := sideBySide(l.g[:1], budget)

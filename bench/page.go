@@ -202,7 +202,7 @@ func loadTable(results []Result) string {
 			continue
 		}
 		if b.Len() == 0 {
-			b.WriteString("\n## Several cores, pauses, floods\nBatches of 64. Two cores are two threads on one shared machine; two machines share nothing. The longest is a stop by\nthe garbage collector, or one packet while half of the connections end at once.\n\n| | connections | ns a packet | the longest, µs |\n|---|---:|---:|---:|\n")
+			b.WriteString("\n## Several cores, pauses, floods\nBatches of 64. Two cores are two threads on one shared machine; two machines share nothing. An empty loop shows what\na busy core takes from its neighbour on that computer. The longest is a stop by\nthe garbage collector, or one packet while half of the connections end at once.\n\n| | connections | ns a packet | the longest, µs |\n|---|---:|---:|---:|\n")
 		}
 		longest := ""
 		if r.WorstNs != nil {

@@ -59,7 +59,14 @@ func (tb *Table) earlyDrop(hash uint32, now int64) bool {
 		lo, hi := bucketRange((first+i)%size, size)
 		n := 0
 		tb.index.inRange(tb, lo, hi, func(r entryRef) bool {
+			if tb.spared(r.slot()) {
+				return true
+			}
 			c := tb.conn(r.slot())
+			if tb.index.shared && c.Status&Assured != 0 {
+				tb.spare(c.index) // the collector's, should it have expired
+				return true
+			}
 			tb.hold(c)
 			switch {
 			case c.Status&Dying != 0:
@@ -76,6 +83,20 @@ func (tb *Table) earlyDrop(hash uint32, now int64) bool {
 		}
 	}
 	return false
+}
+
+// spare remembers that a connection is assured, for as long as it lives. Who
+// floods a full table looks at the same few again and again, and to read their
+// records is to take them away from the workers' caches.
+func (tb *Table) spare(slot uint32) {
+	for uint32(len(tb.assured)) <= slot/64 {
+		tb.assured = append(tb.assured, 0)
+	}
+	tb.assured[slot/64] |= 1 << (slot % 64)
+}
+
+func (tb *Table) spared(slot uint32) bool {
+	return uint32(len(tb.assured)) > slot/64 && tb.assured[slot/64]>>(slot%64)&1 != 0
 }
 
 // bucketRange is the hashes, read from the lowest bit, that fall into bucket

@@ -339,15 +339,29 @@ func (ix *index) inRange(tb *Table, lo, hi uint32, f func(r entryRef) bool) {
 }
 
 // chainInRange is inRange for one bucket. It collects before it calls, since
-// f may move entries about.
+// f may move entries about. The bucket's number and the tag tell most of a
+// hash, and so most records are not read.
 func (ix *index) chainInRange(tb *Table, n, lo, hi uint32, f func(r entryRef) bool) bool {
 	tb.scratch = tb.scratch[:0]
+	told := bits.Len32(ix.mask)
+	if n&ix.mask < ix.buckets-ix.mask-1 {
+		told++
+	}
+	shift := tagShift(told)
+	rest := uint32(1)<<max(0, 32-shift-16) - 1 // what neither tells, reversed
 	for b := ix.at(n); b != nil; b = ix.nextOf(b) {
-		for _, r := range b.ref {
+		for i, r := range b.ref {
 			if r == 0 {
 				break
 			}
-			if h := bits.Reverse32(uint32(tb.hashOf(r))); h >= lo && h <= hi {
+			h := bits.Reverse32(n | uint32(b.tag(i))<<shift)
+			if h|rest < lo || h > hi {
+				continue
+			}
+			if h < lo || h|rest > hi {
+				h = bits.Reverse32(uint32(tb.hashOf(r)))
+			}
+			if h >= lo && h <= hi {
 				tb.scratch = append(tb.scratch, r)
 			}
 		}

@@ -32,8 +32,9 @@ type slab struct {
 	counters []*[chunkConns][2]Counter
 	starts   []*[chunkConns]int64
 	labels   []*[chunkConns][NumLabels / 64]uint64
-	used     uint32 // slots handed out so far, slot 0 included
-	free     uint32 // chain of free slots through ext
+	assured  []uint64 // a bit a slot, see spare
+	used     uint32   // slots handed out so far, slot 0 included
+	free     uint32   // chain of free slots through ext
 }
 
 // conn is the connection of a slot that was handed out.
@@ -105,6 +106,9 @@ func (s *slab) clear(c *Conn) {
 	*(*[unsafe.Sizeof(*c) - behind]byte)(unsafe.Add(unsafe.Pointer(c), behind)) = [unsafe.Sizeof(*c) - behind]byte{}
 	c.index = index
 	*s.remote(c) = remote{}
+	if n := index / 64; n < uint32(len(s.assured)) {
+		s.assured[n] &^= 1 << (index % 64)
+	}
 }
 
 // copyTo copies a record without its lock.

@@ -165,6 +165,27 @@ func TestEarlyDrop(t *testing.T) {
 			t.Errorf("%s %+v", got, b.tb.Stats())
 		}
 	})
+	t.Run("of a shared table spares who is assured, and nobody for a predecessor's sake", func(t *testing.T) {
+		b := fill(t, 4)
+		b.tb.Share()
+		assureAll(b)
+		flood := func(want string) {
+			t.Helper()
+			got := b.pass(udp(t, client4, server4, 999, 53, 0))
+			b.tb.Reap()
+			if n := b.tb.Stats().EarlyDrop; got != want || (n > 0) != (want == "NEW") {
+				t.Errorf("%s, %d evicted", got, n)
+			}
+		}
+		flood("DROP table-full")
+		b.tb.Each(b.now, func(c *Conn) bool { b.tb.Kill(c, b.now); return true })
+		b.tb.Reap()
+		for i := range 50 {
+			b.pass(udp(t, client4, server4, uint16(i+2000), 53, 0))
+			b.tb.Reap()
+		}
+		flood("NEW")
+	})
 	t.Run("kills expired ones first and does not count them", func(t *testing.T) {
 		b := fill(t, 4)
 		b.now += 31 * second
