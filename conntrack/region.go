@@ -15,7 +15,9 @@ import (
 type regions struct {
 	heap  uintptr // bytes taken from Go's heap so far
 	left  []byte  // of the newest region
-	size  uintptr // of the newest region
+	cold  []byte  // the end of left that was not fetched
+	next  []byte  // the region behind it, if it is there already
+	size  uintptr // of the region that was taken last
 	owned *[]region
 }
 
@@ -54,19 +56,56 @@ func alloc[T any](r *regions) *T {
 	}
 	p := (*T)(unsafe.Pointer(&r.left[0]))
 	r.left = r.left[size:]
+	r.fetch()
 	return p
 }
 
-// grow takes another region from the system, if it gives one.
+// fetch has the system give the page behind the one that is being filled, and
+// the region behind the last page: a page's first touch takes tens of
+// microseconds, milliseconds where a hypervisor has to find memory first, for
+// which no packet should wait.
+func (r *regions) fetch() {
+	if len(r.left) > len(r.cold)+hugePage/2 {
+		return
+	}
+	if len(r.cold) == 0 {
+		if r.next == nil {
+			r.next = r.take()
+			if r.next != nil {
+				go populate(r.next[:hugePage])
+			}
+		}
+		return
+	}
+	n := len(r.cold) - min(hugePage, len(r.cold))
+	go populate(r.cold[:len(r.cold)-n])
+	r.cold = r.cold[len(r.cold)-n:]
+}
+
+// grow goes on to another region, if the system gives one.
 func (r *regions) grow() bool {
-	size := min(max(2*r.size, firstRegion), lastRegion)
-	m := mapRegion(int(size + hugePage))
+	m := r.next
+	if m == nil {
+		m = r.take()
+	}
 	if m == nil {
 		return false
 	}
-	*r.owned = append(*r.owned, m)
-	skip := -uintptr(unsafe.Pointer(&m[0])) & (hugePage - 1)
-	r.left, r.size = m[skip:skip+size], size
-	preferHuge(r.left)
+	r.left, r.cold, r.next = m, m[hugePage:], nil
 	return true
+}
+
+// take is a region from the system, larger than the one before.
+func (r *regions) take() []byte {
+	size := min(max(2*r.size, firstRegion), lastRegion)
+	m := mapRegion(int(size + hugePage))
+	if m == nil {
+		return nil
+	}
+	*r.owned = append(*r.owned, m)
+	r.size = size
+	skip := -uintptr(unsafe.Pointer(&m[0])) & (hugePage - 1)
+	b := m[skip : skip+size]
+	preferHuge(b)
+	return b
 }

@@ -22,3 +22,7 @@ func unmap(m region) { _ = unix.Munmap(m) }
 
 // preferHuge asks for huge pages. It is a wish: without them all works.
 func preferHuge(b []byte) { _ = unix.Madvise(b, unix.MADV_HUGEPAGE) }
+
+// populate has pages of b ready before they are touched, and leaves what is in
+// them. Linux before 5.14 cannot.
+func populate(b []byte) { _ = unix.Madvise(b, unix.MADV_POPULATE_WRITE) }

@@ -7,3 +7,4 @@ const mapped = false
 func mapRegion(int) region { return nil }
 func unmap(region)         {}
 func preferHuge([]byte)    {}
+func populate([]byte)      {}
