@@ -69,6 +69,9 @@ func (tb *Table) Check() error {
 	if err := tb.checkSources(linked); err != nil {
 		return err
 	}
+	if err := tb.checkMappings(); err != nil {
+		return err
+	}
 	return tb.checkExtensions()
 }
 

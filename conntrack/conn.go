@@ -77,6 +77,7 @@ const (
 	symmetric                       // both tuples are equal: sent to itself, port and all
 	labelled                        // has had a label
 	child                           // has a master
+	mapping                         // uses a Mapping
 )
 
 // ID is the connection's name; valid until it is freed.

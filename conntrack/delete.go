@@ -13,6 +13,9 @@ func (tb *Table) Kill(c *Conn, now int64) bool {
 	if c.flags&child != 0 && c.Proto() == packet.GRE {
 		tb.ForgetGREKeys(tb.Master(c))
 	}
+	if c.flags&mapping != 0 {
+		tb.leaveMappings(c, now)
+	}
 	tb.dead = append(tb.dead, c.index)
 	if h := tb.extOf(c); h != nil && h.children > 0 {
 		h.kept = true

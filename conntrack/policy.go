@@ -15,7 +15,7 @@ type TimeoutPolicy struct {
 }
 
 // AddTimeoutPolicy makes a policy known to templates; one of the same name is
-// replaced for new and old connections. At most 255 are held; it reports
+// replaced for new and old connections. At most 254 are held; it reports
 // whether there was room.
 func (tb *Table) AddTimeoutPolicy(p TimeoutPolicy) bool {
 	for i := range tb.policies {
@@ -24,7 +24,7 @@ func (tb *Table) AddTimeoutPolicy(p TimeoutPolicy) bool {
 			return true
 		}
 	}
-	if len(tb.policies) == 255 {
+	if len(tb.policies) == longPolicy-1 {
 		return false
 	}
 	tb.policies = append(tb.policies, p)
@@ -49,9 +49,17 @@ func (tb *Table) policyFor(tmpl *Template, t *Tuple) uint8 {
 // timeout is the i-th timeout of a connection: that of its policy, else sysctl.
 func (tb *Table) timeout(c *Conn, i int, sysctl int64) int64 {
 	if c.policy != 0 {
-		if v := tb.policies[c.policy-1].Values[i]; v != 0 {
-			return v
-		}
+		return tb.policyTimeout(c, i, sysctl)
+	}
+	return sysctl
+}
+
+func (tb *Table) policyTimeout(c *Conn, i int, sysctl int64) int64 {
+	if c.policy == longPolicy {
+		return max(sysctl, longTimeout(c.Proto(), i))
+	}
+	if v := tb.policies[c.policy-1].Values[i]; v != 0 {
+		return v
 	}
 	return sysctl
 }

@@ -181,7 +181,9 @@ func (tb *Table) record(k *Conn, r *saved) {
 	r.master, r.policy, r.ext, r.labels, r.start = 0, "", false, tb.Labels(k), tb.Started(k)
 	k.copyTo(&r.c)
 	r.masqIf = tb.MasqIf(k)
-	if k.policy != 0 {
+	if k.policy == longPolicy {
+		r.policy = longPolicyName
+	} else if k.policy != 0 {
 		r.policy = tb.policies[k.policy-1].Name
 	}
 	if n := tb.Counters(k); n != nil {

@@ -181,6 +181,9 @@ func (tb *Table) bring(c *Conn, r *saved) {
 		tb.labels[c.index/chunkConns][c.index%chunkConns] = r.labels
 	}
 	c.policy = 0
+	if r.policy == longPolicyName {
+		c.policy = longPolicy
+	}
 	o := &c.Tuple[Original]
 	for i := range tb.policies {
 		if q := &tb.policies[i]; r.policy != "" && q.Name == r.policy && q.Family == o.L3 && q.Proto == o.Proto {

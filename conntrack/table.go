@@ -52,6 +52,8 @@ type Table struct {
 	helpers []Helper
 	expects expects
 	greKeys []greKey
+
+	mappings mappings
 }
 
 // New makes an empty table.

@@ -37,6 +37,8 @@ const (
 	ReasonUser                  // a hook function of the library's user
 	ReasonHelper                // a connection helper refused the packet
 	ReasonSynproxy              // the SYN proxy answered it, or it had a wrong cookie
+	ReasonNATExhausted          // no endpoint is free for an endpoint-independent mapping
+	ReasonNATFiltered           // to a mapping whose filtering does not let the sender in
 	NumReasons
 )
 
@@ -45,7 +47,7 @@ var reasonNames = [NumReasons]string{
 	"prohibited", "forwarding-off", "ttl", "too-big", "source-route", "frag-overlap", "frag-bad",
 	"frag-timeout", "frag-memory", "table-full", "tracker", "clash", "dying", "nat-failed",
 	"nat-route-change", "not-local", "broadcast", "queue", "no-socket", "user", "helper",
-	"synproxy",
+	"synproxy", "nat-exhausted", "nat-filtered",
 }
 
 // String is the reason as JSON and text show it; empty for NoReason.

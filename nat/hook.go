@@ -37,6 +37,11 @@ func Hook(t *hook.Traversal, walk func(*hook.Traversal) hook.Verdict) hook.Verdi
 		if v := walk(t); v != hook.Accept {
 			return v
 		}
+		if t.Point == hook.Prerouting && t.Env.CT.HasMappings() && !c.Has(m.done()) {
+			if v := inbound(t, c); v != hook.Accept {
+				return v
+			}
+		}
 		if !c.Has(m.done()) && !NullBinding(t, c, m) {
 			return hook.Drop
 		}

@@ -15,6 +15,9 @@ func plain(t *hook.Traversal, c *conntrack.Conn, r *Range, m Manip) bool {
 		return false
 	}
 	tb, orig, reply := t.Env.CT, &c.Tuple[conntrack.Original], c.Tuple[conntrack.Reply]
+	if tb.HasMappings() && m == Source {
+		return false // their endpoints are not for others
+	}
 	if reply.Proto == packet.ICMP || reply.Proto == packet.ICMPv6 {
 		return false // their two words are no ports
 	}

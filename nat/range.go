@@ -21,6 +21,9 @@ const (
 	ProtoRandomFully                   // --random-fully
 	ProtoOffset                        // ports keep their distance from BasePort
 	NetmapFlag                         // addresses are mapped one to one
+	// EndpointIndependent gives a source one mapping for all destinations: a
+	// behaviour of the RFCs, which Linux does not have.
+	EndpointIndependent
 )
 
 const randomMask = ProtoRandom | ProtoRandomFully
@@ -32,6 +35,11 @@ type Range struct {
 	MinPort, MaxPort uint16
 	// BasePort is the port that maps to MinPort under ProtoOffset.
 	BasePort uint16
+	// Filter is who may send to a mapping, under EndpointIndependent.
+	Filter conntrack.Filtering
+	// behind is the interface behind which the outside is, if it is not where
+	// the packet leaves.
+	behind uint32
 }
 
 // Manip is the side that is rewritten (Linux: enum nf_nat_manip_type).

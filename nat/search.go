@@ -75,9 +75,13 @@ func (s *search) ofSource(cur *conntrack.Tuple) (found conntrack.Tuple, ok bool)
 	return found, ok
 }
 
-// used reports whether the answer to t is another connection's tuple.
+// used reports whether the answer to t is another connection's tuple, or whether
+// its source is that of a mapping, which no other may have.
+func (s *search) used(t *conntrack.Tuple) bool { return s.taken(t) || s.owned(t) }
+
+// taken reports whether the answer to t is another connection's tuple.
 // Linux: nf_nat_used_tuple.
-func (s *search) used(t *conntrack.Tuple) bool {
+func (s *search) taken(t *conntrack.Tuple) bool {
 	reply, ok := t.Inverse()
 	return ok && s.tb.Taken(reply, s.c, s.t.Now)
 }
@@ -88,7 +92,10 @@ func (s *search) used(t *conntrack.Tuple) bool {
 // Linux: nf_nat_used_tuple_new.
 func (s *search) usedUnchanged(t *conntrack.Tuple) bool {
 	const translated = conntrack.NATMask | conntrack.SeqAdjust
-	if !s.used(t) {
+	if s.owned(t) {
+		return true
+	}
+	if !s.taken(t) {
 		return false
 	}
 	if !s.tb.ClashOK(t.Proto) {
@@ -121,7 +128,7 @@ const hardAttempts = 32
 // Linux: nf_nat_used_tuple_harder.
 func (s *search) usedHarder(t *conntrack.Tuple, left int) bool {
 	mine := s.c.TCP()
-	if left > hardAttempts || mine == nil || mine.State != conntrack.TCPSynSent {
+	if left > hardAttempts || mine == nil || mine.State != conntrack.TCPSynSent || s.owned(t) {
 		return s.used(t)
 	}
 	reply, _ := t.Inverse()

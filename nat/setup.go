@@ -41,7 +41,14 @@ func setup(t *hook.Traversal, c *conntrack.Conn, r *Range, m Manip, null bool) b
 		return fail(t, "a connection that has no answer")
 	}
 	s := search{t: t, tb: t.Env.CT, c: c, r: *r, m: m}
-	next := s.unique(&cur)
+	var next conntrack.Tuple
+	if r.Flags&EndpointIndependent != 0 && m == Source && mappable(cur.Proto) {
+		if next, ok = s.mapped(&cur); !ok {
+			return false
+		}
+	} else {
+		next = s.unique(&cur)
+	}
 	if next != cur {
 		reply, _ := next.Inverse()
 		t.Env.CT.SetReply(c, reply)

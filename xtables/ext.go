@@ -113,6 +113,9 @@ type Option struct {
 	// Alias is another name under which Given shows it ("destination-port"
 	// is given as "dport").
 	Alias string
+	// Beyond marks what Linux does not have: weir's own, and refused where only
+	// Linux's rules are wanted (List.StrictLinux).
+	Beyond bool
 }
 
 // Pos is a place in a rule file. Line and Col count from 1, Col in bytes.
@@ -220,6 +223,8 @@ type List struct {
 	Sets *ipset.Sets
 	// Known is what else rules may name.
 	Known Known
+	// StrictLinux refuses what Linux does not have (Option.Beyond).
+	StrictLinux bool
 }
 
 // Error is a complaint about a rule file with its place.

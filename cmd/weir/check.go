@@ -13,11 +13,12 @@ import (
 )
 
 type checkCmd struct {
-	Files []string `arg:"" name:"file" help:"Files as iptables-save prints them; - is standard input."`
-	IPv6  bool     `name:"ipv6" help:"The files are ip6tables-save's."`
-	Sets  string   `help:"File as ipset save prints it: the sets that the rules may name." placeholder:"FILE"`
-	Names string   `name:"machine" help:"Machine directory: its ipset.save, connlabel.conf, nfacct.list, passwd and group are what the rules may name." placeholder:"DIR"`
-	Print bool     `help:"Print what iptables-legacy-save would print after loading the file."`
+	Files  []string `arg:"" name:"file" help:"Files as iptables-save prints them; - is standard input."`
+	IPv6   bool     `name:"ipv6" help:"The files are ip6tables-save's."`
+	Sets   string   `help:"File as ipset save prints it: the sets that the rules may name." placeholder:"FILE"`
+	Names  string   `name:"machine" help:"Machine directory: its ipset.save, connlabel.conf, nfacct.list, passwd and group are what the rules may name." placeholder:"DIR"`
+	Strict bool     `name:"strict-linux" help:"Refuse what Linux does not have: -j MASQUERADE and SNAT with --mapping."`
+	Print  bool     `help:"Print what iptables-legacy-save would print after loading the file."`
 }
 
 func (checkCmd) Help() string {
@@ -39,6 +40,7 @@ func (c *checkCmd) Run(e *env) error {
 	}
 	var errs errorList
 	list := std.List()
+	list.StrictLinux = c.Strict
 	if c.Sets != "" {
 		var err error
 		if list.Sets, err = e.loadSets(c.Sets); err != nil {

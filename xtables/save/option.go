@@ -131,7 +131,7 @@ func (r *ruleReader) long(name string) (f found, several []string) {
 		}
 		opts := r.blocks[i].options()
 		for k := range opts {
-			if strings.HasPrefix(opts[k].Name, name) {
+			if strings.HasPrefix(opts[k].Name, name) && !opts[k].Beyond {
 				hit(found{block: i, opt: &opts[k]}, opts[k].Name)
 			}
 		}

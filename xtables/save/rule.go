@@ -277,6 +277,10 @@ func (r *ruleReader) extension(f found, w xtables.Word, v *xtables.Word) {
 		b.bad = true
 	}
 	r.not = false
+	if o.Beyond && r.p.all.StrictLinux {
+		r.errorf(w.Pos, "--%s is weir's own: %s of Linux does not have it", o.Name, b.name()).said(2, "unknown option \"%s\"", w.Text)
+		b.bad = true
+	}
 	from := len(r.p.extra)
 	missing := func() {
 		n := "an argument"

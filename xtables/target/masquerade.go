@@ -13,13 +13,20 @@ func Masquerade() xtables.TargetExt {
 	return xtables.TargetExt{
 		Name: "MASQUERADE", Families: xtables.Both, Tables: []string{"nat"}, NeedsConntrack: true,
 		Points:  hook.MaskOf(hook.Postrouting),
-		Options: append(one("to-ports"), flags("random", "random-fully")...),
+		Options: append(append(one("to-ports"), flags("random", "random-fully")...), beyond("mapping", "filtering")...),
 		Parse: func(c *xtables.Context, given []xtables.Given) (xtables.Target, error) {
-			r, err := parsePortsOnly(c, given)
+			rest, mapping, err := cutMapping(given)
+			if err != nil {
+				return nil, err
+			}
+			r, err := parsePortsOnly(c, rest)
 			r.BasePort = 0 // the kernel's structure has no room for it
+			if err == nil {
+				err = readMapping(c, mapping, rest, &r)
+			}
 			return &masqueradeTarget{r}, err
 		},
-		Doc: "all options",
+		Doc: "all options; of its own, off unless asked: `--mapping`, `--filtering`",
 	}
 }
 
@@ -70,7 +77,9 @@ func (m *masqueradeTarget) Do(t *hook.Traversal) xtables.Code {
 	return verdict(t, nat.Masquerade(t, &m.r))
 }
 
-func (m *masqueradeTarget) AppendArgs(b []byte) []byte { return appendPortsOnly(b, &m.r) }
+func (m *masqueradeTarget) AppendArgs(b []byte) []byte {
+	return appendMapping(appendPortsOnly(b, &m.r), &m.r)
+}
 
 type redirectTarget struct{ r nat.Range }
 

@@ -13,14 +13,22 @@ func SNAT() xtables.TargetExt {
 	return xtables.TargetExt{
 		Name: "SNAT", Families: xtables.Both, Tables: []string{"nat"}, NeedsConntrack: true,
 		Points:  hook.MaskOf(hook.Postrouting, hook.Input),
-		Options: append(one("to-source"), flags("random", "random-fully", "persistent")...),
+		Options: append(append(one("to-source"), flags("random", "random-fully", "persistent")...), beyond("mapping", "filtering")...),
 		Parse: func(c *xtables.Context, given []xtables.Given) (xtables.Target, error) {
-			m, err := parseNAT(c, given, "to-source", nat.Source)
+			rest, mapping, err := cutMapping(given)
+			if err != nil {
+				return nil, err
+			}
+			m, err := parseNAT(c, rest, "to-source", nat.Source)
 			// The kernel's structure for SNAT has no room for the base port.
 			m.r.BasePort = 0
+			if err == nil {
+				err = readMapping(c, mapping, rest, &m.r)
+			}
 			return m, err
 		},
-		Doc: "all options",
+		Check: checkMapping,
+		Doc:   "all options; of its own, off unless asked: `--mapping`, `--filtering`",
 	}
 }
 
@@ -82,5 +90,5 @@ func verdict(t *hook.Traversal, ok bool) xtables.Code {
 
 func (m *natTarget) AppendArgs(b []byte) []byte {
 	b = append(args.Name(b, false, m.option), ' ')
-	return appendFlags(appendTo(b, m.family, &m.r), &m.r)
+	return appendMapping(appendFlags(appendTo(b, m.family, &m.r), &m.r), &m.r)
 }
