@@ -183,6 +183,14 @@ func (k *bed) in(proto uint8, from, outer, to end) bool {
 	return k.arrives(first(proto, from, outer), to)
 }
 
+// wait lets seconds pass.
+func (k *bed) wait(seconds int64) {
+	for range seconds {
+		k.now += second
+		k.m.Tick(k.now)
+	}
+}
+
 // lasts is the longest of some times, in seconds, after which try still finds
 // what a fresh bed was prepared for.
 func lasts(k *bed, s setting, times []int64, prepare func(*bed) end, try func(*bed, end) bool) string {
