@@ -165,10 +165,16 @@ func (s *search) owned(t *conntrack.Tuple) bool {
 	return ok && s.tb.MappingAt(&reply, s.t.Now) != nil
 }
 
-// exhausted drops a packet for which there is no mapping, and says why.
+// exhausted drops a packet for which there is no mapping, says why, and tells the
+// sender that it is not allowed (RFC 5508, REQ-8).
 func (s *search) exhausted(why string) bool {
 	if s.t.Trace.On() {
 		s.t.Trace.Add(trace.Step{Kind: trace.KindNAT, Text: "no mapping: " + why, Verdict: "DROP"})
+	}
+	if s.t.Pkt.Family == packet.IPv4 {
+		s.t.Env.Emit.ICMPError(s.t, 3, 13, 0)
+	} else {
+		s.t.Env.Emit.ICMPError(s.t, 1, 1, 0)
 	}
 	s.t.Drop(hook.ReasonNATExhausted)
 	return false
