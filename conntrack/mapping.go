@@ -70,6 +70,10 @@ type permit struct {
 	addr          packet.Addr
 	mapping, refs uint32
 	next          uint32 // chain of equal hashes, or of free slots
+	// until is when one that was kept ends (see KeepPermit), 0 if it was not;
+	// due is when it is looked at for that, and laterKept the one after it.
+	until, due int64
+	laterKept  uint32
 }
 
 // mappingUse is one side of a connection that has a mapping: its slot, and that
@@ -92,6 +96,8 @@ type mappings struct {
 	permitUsed  uint32
 	permitFree  uint32
 	permitCount int
+	keptFirst   uint32
+	keptLast    uint32
 
 	// uses is by the slot of the connection, in the chunks that have some.
 	uses []*[chunkConns][2]mappingUse
@@ -265,12 +271,15 @@ const expireAtOnce = 16
 // expireMappings frees mappings that were held down long enough.
 func (tb *Table) expireMappings(now int64) {
 	s := &tb.mappings
+	if s.keptFirst != 0 {
+		tb.expirePermits(now)
+	}
 	for range expireAtOnce {
 		if s.heldFirst == 0 {
 			return
 		}
 		m := s.at(s.heldFirst)
-		if !m.over(now) {
+		if !m.over(now) || m.permits > 0 {
 			return
 		}
 		s.unhold(m)

@@ -213,6 +213,9 @@ func inbound(t *hook.Traversal, c *conntrack.Conn) hook.Verdict {
 		from = c.Tuple[conntrack.Reply].Dst
 	}
 	if !tb.Permitted(m, &from) {
+		if behind {
+			tb.KeepPermit(c, t.Now) // so that two behind this machine can open for each other
+		}
 		if t.Trace.On() {
 			t.Trace.Add(trace.Step{Kind: trace.KindNAT, Text: mappingText(m) + ", to which filtering does not let " + from.IP(o.L3).String() + " in: nothing was sent there", Verdict: "DROP"})
 		}
