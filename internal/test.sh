@@ -34,6 +34,17 @@ if [ $root = yes ]; then
 	# Programs that weir is tried on; a test whose program is not here says so.
 	more=$(missing ipset:ipset nfct:nfct ufw:ufw fail2ban-server:fail2ban shorewall:shorewall stun:stun-client turnserver:coturn)
 	[ -z "$more" ] || install $more || say "skipped: tests with$more (cannot be installed)"
+	more=$(missing curl:curl dig:bind9-dnsutils iperf3:iperf3 lftp:lftp dnsmasq:dnsmasq-base traceroute:traceroute \
+		tracepath:iputils-tracepath ssh:openssh-client gtlsclient:ngtcp2-client gtlsserver:ngtcp2-server)
+	[ -z "$more" ] || install $more || say "skipped: tests with$more (cannot be installed)"
+	# Packages that start servers are installed only where none is started.
+	more=$(missing sshd:openssh-server vsftpd:vsftpd turnserver:coturn)
+	[ ! -x /usr/sbin/policy-rc.d ] || /usr/sbin/policy-rc.d ssh start >/dev/null 2>&1
+	if [ $? != 101 ] && [ -n "$more" ]; then
+		say "skipped: tests with$more (not installed: they would start servers)"
+	elif [ -n "$more" ]; then
+		install $more || say "skipped: tests with$more (cannot be installed)"
+	fi
 	export WEIR_REQUIRE_KERNEL=1 # a comparison that cannot run is a failure
 else
 	say "skipped: comparison with the running kernel (needs Linux and root)"
