@@ -201,8 +201,8 @@ func inbound(t *hook.Traversal, c *conntrack.Conn) hook.Verdict {
 		passOver(t, m, "to which only answers are let in")
 		return hook.Accept
 	}
-	from, behind := o.Src, t.In != nil && uint32(t.In.Index) != m.Out
-	if !behind && m.L3 == o.L3 {
+	from, behind := o.Src, t.In != nil && !tb.Outside(uint32(t.In.Index))
+	if !behind {
 		behind = tb.MappingOf(&o, m.ZoneOut, t.Now, func(*conntrack.Mapping) bool { return true }) != nil
 	}
 	if behind {

@@ -35,8 +35,9 @@ source is outside hangs on whom it talks to, and only answers are let in. Calls,
   forwarded stays so.
 - A packet that filtering does not let in is dropped as ` + "`nat-filtered`" + `, one for which there is no endpoint as
   ` + "`nat-exhausted`" + `; ` + "`weir trace`" + ` shows the mapping, whose it is, and why a packet was let in or not.
-- A port that a program on the machine itself listens on may become a mapping's; keep such ports out with ` + "`--to-ports`" + ` or
-  accept their traffic by a rule of the nat table.
+- A port that a program on the machine itself listens on may become a mapping's; keep such ports out with ` + "`--to-ports`" + `, or
+  send what is for them to the machine by ` + "`-j REDIRECT`" + `. Connections of the same protocol and address that other rules translate
+  do not get a mapping's port, but a mapping may get one that such a connection has already.
 - ` + "`weir check --strict-linux`" + ` refuses these options, since Linux does not have them. Options that make no sense together are
   refused at their place.
 
