@@ -131,7 +131,7 @@ func sameMachine(a, b *engine.Config) bool {
 			return false
 		}
 	}
-	return slices.Equal(a.Listen, b.Listen)
+	return slices.Equal(a.Listen, b.Listen) && slices.Equal(a.Policy, b.Policy)
 }
 
 // novel is what is in one of two rule sets only.

@@ -13,6 +13,7 @@ import (
 	"weir/packet"
 	"weir/route"
 	"weir/router"
+	"weir/socket"
 	"weir/synproxy"
 	"weir/xtables"
 	"weir/xtables/save"
@@ -27,6 +28,9 @@ type Config struct {
 	// with Complete4 and Complete6 all of them.
 	Routes               []route.Route
 	Complete4, Complete6 bool
+	// Policy is the policy rules; a family without any has those of a fresh
+	// system.
+	Policy []route.Rule
 	// Rules4 and Rules6 are texts as iptables-save and ip6tables-save write
 	// them; empty tables and ACCEPT without.
 	Rules4, Rules6 Text
@@ -57,7 +61,9 @@ type Config struct {
 	// from then on. 0 lets them begin with the first packet.
 	Start int64
 	// Listen are the sockets that take what is delivered to them.
-	Listen []router.Socket
+	Listen socket.List
+	// Sockets, if set, is asked instead of Listen.
+	Sockets socket.Finder
 	// Handover: the machine's own stack is somebody else's. What is delivered
 	// leaves as an Output by lo, and nothing here answers it; what that stack
 	// sends comes in by Depart.
@@ -104,7 +110,11 @@ func New(c Config) (*Machine, []error) {
 	if err != nil {
 		errs = append(errs, err)
 	}
-	rc.Sockets, rc.Handover = c.Listen, c.Handover
+	rc.Handover = c.Handover
+	sockets := c.Sockets
+	if sockets == nil {
+		sockets = c.Listen
+	}
 	random := c.Rand
 	if random == nil {
 		random = NewRand(c.Seed)
@@ -113,12 +123,13 @@ func New(c Config) (*Machine, []error) {
 	for i := range ct.HashKey {
 		ct.HashKey[i] = uint64(key.Uint32())<<32 | uint64(key.Uint32())
 	}
-	m.routing = route.Options{Complete4: c.Complete4, Complete6: c.Complete6, Anycast6: rc.Forward6}
+	m.routing = route.Options{Rules: c.Policy, Complete4: c.Complete4, Complete6: c.Complete6, Anycast6: rc.Forward6}
 	m.sink.log = c.Log
 	m.env = hook.Env{
 		CT:      conntrack.New(ct),
 		Routes:  route.New(set, c.Routes, m.routing),
 		Ifaces:  set,
+		Sockets: sockets,
 		Rand:    random,
 		Log:     &m.sink,
 		Cookies: c.Cookies,
@@ -263,7 +274,7 @@ func (m *Machine) SetRules(rs *xtables.Ruleset) []error {
 	// Once switched on by a rule, tracking stays, since connections may live.
 	tracked := s.tracked || rs.NeedsConntrack()
 	*s = side{
-		rules: rs, tracked: tracked,
+		rules: rs, tracked: tracked, defrags: tracked || s.defrags || rs.NeedsDefrag(),
 		raw: rs.Table("raw"), mangle: rs.Table("mangle"), nat: rs.Table("nat"),
 		filter: rs.Table("filter"), security: rs.Table("security"),
 	}

@@ -12,9 +12,10 @@ import (
 // side is what a machine has once per family.
 type side struct {
 	rules *xtables.Ruleset
-	// tracked: conntrack and defragmentation run. As in Linux, the first
-	// rule that needs them switches them on for its family.
-	tracked bool
+	// tracked: conntrack runs, and so does defragmentation, which alone is
+	// defrags. As in Linux, the first rule that needs them switches them on for
+	// its family.
+	tracked, defrags bool
 
 	raw, mangle, nat, filter, security *xtables.Table // nil: the table was never used
 }
@@ -44,7 +45,7 @@ func (m *Machine) walkNAT(t *hook.Traversal) hook.Verdict { return walk(m.of(t).
 
 // defrag makes fragments whole where they are tracked.
 func (m *Machine) defrag(t *hook.Traversal) hook.Verdict {
-	if !m.of(t).tracked {
+	if !m.of(t).defrags {
 		return hook.Accept
 	}
 	return m.router.Defrag(t)

@@ -122,6 +122,9 @@ func fixed(a, b *machine.Machine) (errs []error) {
 	}) || a.LocalTUN != b.LocalTUN {
 		refuse("other links")
 	}
+	if !slices.Equal(a.Policy, b.Policy) {
+		refuse("other policy rules")
+	}
 	if !slices.Equal(a.Listen, b.Listen) {
 		refuse("other sockets")
 	}

@@ -39,6 +39,7 @@ const (
 	ReasonSynproxy              // the SYN proxy answered it, or it had a wrong cookie
 	ReasonNATExhausted          // no endpoint is free for an endpoint-independent mapping
 	ReasonNATFiltered           // to a mapping whose filtering does not let the sender in
+	ReasonAssigned              // given to a socket by TPROXY, and not routed to this machine
 	NumReasons
 )
 
@@ -47,7 +48,7 @@ var reasonNames = [NumReasons]string{
 	"prohibited", "forwarding-off", "ttl", "too-big", "source-route", "frag-overlap", "frag-bad",
 	"frag-timeout", "frag-memory", "table-full", "tracker", "clash", "dying", "nat-failed",
 	"nat-route-change", "not-local", "broadcast", "queue", "no-socket", "user", "helper",
-	"synproxy", "nat-exhausted", "nat-filtered",
+	"synproxy", "nat-exhausted", "nat-filtered", "assigned",
 }
 
 // String is the reason as JSON and text show it; empty for NoReason.

@@ -5,6 +5,7 @@ import (
 	"weir/iface"
 	"weir/packet"
 	"weir/route"
+	"weir/socket"
 	"weir/trace"
 )
 
@@ -35,6 +36,8 @@ type Traversal struct {
 	Copy bool
 	// SocketOwner is what -m owner asks of a local packet; nil if unknown.
 	SocketOwner *Owner
+	// Socket is the one that a rule gave the packet to (TPROXY), nil if none.
+	Socket *socket.Socket
 	// NFTrace marks a packet that the TRACE target chose.
 	NFTrace bool
 
@@ -104,6 +107,9 @@ type Env struct {
 	CT     *conntrack.Table
 	Routes *route.Table
 	Ifaces *iface.Set
+	// Sockets are the machine's; nil is none. FindSocket asks them.
+	Sockets socket.Finder
+	query   socket.Query // of FindSocket
 	// Rand is every random choice of the machine; seeded, so that a replay
 	// is the same twice.
 	Rand Rand
@@ -113,6 +119,15 @@ type Env struct {
 	Log Logger
 	// Cookies are the SYN proxy's.
 	Cookies Cookies
+}
+
+// FindSocket is the socket of a packet, nil if there is none.
+func (e *Env) FindSocket(q socket.Query, k socket.Kind) *socket.Socket {
+	if e.Sockets == nil {
+		return nil
+	}
+	e.query = q // which would go to the heap otherwise
+	return e.Sockets.Find(&e.query, k)
 }
 
 // Ends are the ends of a connection.

@@ -201,23 +201,14 @@ type ipRoute struct {
 	Nexthops []json.RawMessage `json:"nexthops"`
 }
 
-func (r *ipRoute) table() int {
+func (l *loader) tableOf(r *ipRoute) int {
 	switch t := r.Table.(type) {
-	case nil:
-		return 254
 	case float64:
 		return int(t)
 	case string:
-		switch t {
-		case "main":
-			return 254
-		case "local":
-			return 255
-		case "default":
-			return 253
-		}
+		return l.table(t)
 	}
-	return 0 // a table that only policy rules reach
+	return route.TableMain
 }
 
 // ipRoutes reads one file of routes. ip prints both families when asked for
@@ -231,8 +222,8 @@ func (l *loader) ipRoutes(f File, use6, only6 bool) {
 			return
 		}
 		fail := func(msg string) { l.fail(f.Name, line, col, "route "+r.Dst+": "+msg) }
-		out := route.Route{Type: route.Unicast, Metric: int(r.Metric), Table: r.table(), Scope: scopeNamed(r.Scope, iface.Universe)}
-		if r.Dst == "" || out.Table == 0 {
+		out := route.Route{Type: route.Unicast, Metric: int(r.Metric), Table: l.tableOf(&r), Scope: scopeNamed(r.Scope, iface.Universe)}
+		if r.Dst == "" {
 			return
 		}
 		for _, flag := range r.Flags {

@@ -7,11 +7,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"weir/iface"
 	"weir/packet"
 	"weir/route"
-	"weir/router"
+	"weir/socket"
 	"weir/xtables"
 )
 
@@ -22,6 +23,9 @@ type Machine struct {
 	// Ifaces begins with lo, whether or not the directory lists it.
 	Ifaces []*iface.Iface
 	Routes []route.Route
+	// Policy is the policy rules of each family that has more than those of
+	// a fresh system, all of them.
+	Policy []route.Rule
 	// Complete4 and Complete6: Routes has the family's local and connected
 	// routes already and nothing is to be added from the addresses.
 	Complete4, Complete6 bool
@@ -50,7 +54,7 @@ type Machine struct {
 	Sysctl map[string]string
 	// Listen is the sockets that take what is delivered to them and stay
 	// silent.
-	Listen []router.Socket
+	Listen socket.List
 	// Links says where the packets of an interface come from and go to; only
 	// a live gateway asks for it.
 	Links []Link
@@ -89,8 +93,9 @@ const Local = "local"
 
 // loader collects what is read and what is wrong with it.
 type loader struct {
-	m    *Machine
-	errs []error
+	m      *Machine
+	errs   []error
+	tables map[string]int // numbers of routing tables that have only names
 }
 
 func (l *loader) fail(file string, line, col int, msg string) {
@@ -120,6 +125,8 @@ func Load(dir string) (*Machine, []error) {
 		l.yaml(yaml)
 	case addr.Text != nil:
 		l.iproute(addr, l.read(dir, "route.json"), l.read(dir, "route6.json"))
+		l.ipRules(l.read(dir, "rule.json"), packet.IPv4)
+		l.ipRules(l.read(dir, "rule6.json"), packet.IPv6)
 	case len(l.errs) == 0:
 		l.fail(filepath.Join(dir, "machine.yaml"), 1, 1, "not found, and no addr.json either: a machine is described by machine.yaml, or by addr.json and route.json")
 	}
@@ -254,18 +261,23 @@ func (m *Machine) addLoopback() {
 	m.Ifaces = append([]*iface.Iface{lo}, m.Ifaces...)
 }
 
-// sockets reads the output of ss -Hlntu.
+// sockets reads the output of ss -Hlntu, and what -e and --inet-sockopt add to
+// it; -a in the place of -l adds connected sockets.
 func (l *loader) sockets(f File) {
 	eachLine(f.Text, func(n int, line string) {
 		w := fields(line)
 		if len(w) == 0 || w[0].text[0] == '#' {
 			return
 		}
+		if n := len(l.m.Listen); n > 0 && (line[0] == ' ' || line[0] == '\t') {
+			socketOptions(&l.m.Listen[n-1], w)
+			return
+		}
 		if len(w) < 5 {
 			l.fail(f.Name, n, 1, "not a line of ss -Hlntu: it has fewer than five columns")
 			return
 		}
-		s := router.Socket{}
+		s := socket.Socket{}
 		switch w[0].text {
 		case "tcp":
 			s.Proto = packet.TCP
@@ -279,13 +291,40 @@ func (l *loader) sockets(f File) {
 			l.fail(f.Name, n, w[4].col, msg)
 			return
 		}
+		switch w[1].text {
+		case "LISTEN", "UNCONN":
+		default:
+			var peer socket.Socket
+			if len(w) < 6 {
+				l.fail(f.Name, n, 1, "a connected socket without its peer")
+				return
+			}
+			if msg := ssAddr(&peer, w[5].text); msg != "" {
+				l.fail(f.Name, n, w[5].col, msg)
+				return
+			}
+			s.Peer, s.Waiting = netip.AddrPortFrom(peer.Addr, peer.Port), w[1].text == "TIME-WAIT"
+		}
+		socketOptions(&s, w[min(6, len(w)):])
 		l.m.Listen = append(l.m.Listen, s)
 	})
 }
 
+// socketOptions takes what rules ask for from the rest of a line of ss:
+// fwmark:0x1 (-e), transparent (--inet-sockopt).
+func socketOptions(s *socket.Socket, words []word) {
+	for _, w := range words {
+		if mark, ok := strings.CutPrefix(w.text, "fwmark:"); ok {
+			n, _ := strconv.ParseUint(mark, 0, 32)
+			s.Mark = uint32(n)
+		}
+		s.Transparent = s.Transparent || w.text == "transparent"
+	}
+}
+
 // ssAddr reads a local address as ss prints it: 0.0.0.0:22, *:22,
 // 127.0.0.53%lo:53, [::]:22, [fe80::1]%eth0:546.
-func ssAddr(s *router.Socket, t string) string {
+func ssAddr(s *socket.Socket, t string) string {
 	i := lastByte(t, ':')
 	if i < 0 {
 		return quote(t) + " has no port"

@@ -11,7 +11,7 @@ import (
 	"weir/iface"
 	"weir/packet"
 	"weir/route"
-	"weir/router"
+	"weir/socket"
 )
 
 // dir writes files into a directory of the test's own.
@@ -36,7 +36,8 @@ routes:
 sysctl:
   net.netfilter.nf_conntrack_tcp_loose: 0
   net.ipv4.conf.lan0.rp_filter: 1
-listen: [tcp/22, "udp/192.0.2.1:53", "tcp/[2001:db8:1::1]:80"]
+policy: [{priority: 9, from: 192.0.2.0/24, fwmark: 0x1/0xf, table: 100}, {priority: 8, not: true, iif: lan0, type: prohibit}]
+listen: [tcp/22, "udp/192.0.2.1:53", "tcp/[2001:db8:1::1]:80", tcp/8080 transparent mark 0x10, "udp/192.0.2.1:7 peer 192.0.2.10:70 dev lan0"]
 `
 
 func TestMachineByHand(t *testing.T) {
@@ -65,13 +66,23 @@ func TestMachineByHand(t *testing.T) {
 			t.Errorf("%s is %q, want %q", k, m.Sysctl[k], want)
 		}
 	}
-	want := []router.Socket{
+	want := socket.List{
 		{Proto: packet.TCP, Port: 22, V4: true, V6: true},
 		{Proto: packet.UDP, Port: 53, V4: true, Addr: netip.MustParseAddr("192.0.2.1")},
 		{Proto: packet.TCP, Port: 80, V6: true, Addr: netip.MustParseAddr("2001:db8:1::1")},
+		{Proto: packet.TCP, Port: 8080, V4: true, V6: true, Transparent: true, Mark: 16},
+		{Proto: packet.UDP, Port: 7, V4: true, Addr: netip.MustParseAddr("192.0.2.1"), Peer: netip.MustParseAddrPort("192.0.2.10:70"), Dev: "lan0"},
 	}
 	if !slices.Equal(m.Listen, want) {
 		t.Errorf("listen %+v", m.Listen)
+	}
+	policy := append([]route.Rule{
+		{Family: packet.IPv4, Priority: 9, From: netip.MustParsePrefix("192.0.2.0/24"), Mark: 1, Mask: 15, Type: route.Unicast, Table: 100},
+		{Family: packet.IPv4, Priority: 8, Not: true, In: "lan0", Type: route.Prohibit},
+		{Family: packet.IPv6, Priority: 8, Not: true, In: "lan0", Type: route.Prohibit},
+	}, append(route.FreshRules(packet.IPv4), route.FreshRules(packet.IPv6)...)...)
+	if !slices.Equal(m.Policy, policy) {
+		t.Errorf("policy %+v", m.Policy)
 	}
 	if string(m.Rules4.Text) != "*filter\nCOMMIT\n" || m.Rules6.Text != nil {
 		t.Errorf("rules %+v %+v", m.Rules4, m.Rules6)
@@ -114,7 +125,11 @@ const routeJSON = `[{"dst":"default","gateway":"192.0.2.9","dev":"va","prefsrc":
 func TestMachineOfIproute(t *testing.T) {
 	m, errs := Load(dir(t, map[string]string{
 		"addr.json": addrJSON, "route.json": routeJSON,
-		"sockets.txt": "tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:*\nudp UNCONN 0 0 127.0.0.53%lo:53 0.0.0.0:*\ntcp LISTEN 0 128 *:80 *:*\ntcp LISTEN 0 128 [fe80::1]%va:25 [::]:*\n",
+		"sockets.txt": "tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:*\nudp UNCONN 0 0 127.0.0.53%lo:53 0.0.0.0:*\ntcp LISTEN 0 128 *:80 *:*\ntcp LISTEN 0 128 [fe80::1]%va:25 [::]:*\n" +
+			"tcp ESTAB 0 0 192.0.2.1:22 192.0.2.7:5000 ino:9 fwmark:0x5 sk:1 inet-sockopt: ( transparent )\nudp UNCONN 0 0 192.0.2.1:9 0.0.0.0:*\n\t inet-sockopt: ( transparent mc_loop )\n",
+		"rule.json": `[{"priority":0,"src":"all","table":"local"},
+{"priority":100,"not":null,"src":"192.0.2.0","srclen":24,"dst":"198.51.100.1","fwmark":"0x1","fwmask":"0xff","iif":"va","table":"100","protocol":"static"},
+{"priority":101,"src":"all","action":"unreachable"},{"priority":102,"src":"all","table":"vpn"},{"priority":32766,"src":"all","table":"main"}]`,
 	}))
 	if len(errs) > 0 {
 		t.Fatal(errs)
@@ -130,19 +145,32 @@ func TestMachineOfIproute(t *testing.T) {
 	for _, r := range m.Routes {
 		got = append(got, r.To.String())
 	}
-	want := []string{"0.0.0.0/0", "192.0.2.0/24", "203.0.112.0/24", "203.0.113.64/26", "192.0.2.1/32", "::/0", "fe80::/64"}
+	want := []string{"0.0.0.0/0", "192.0.2.0/24", "203.0.112.0/24", "203.0.113.64/26", "192.0.2.1/32", "::/0", "::/0", "fe80::/64"}
 	if !slices.Equal(got, want) {
 		t.Errorf("routes %v, want %v", got, want)
 	}
 	if m.Routes[0].MTU != 1400 || m.Routes[2].Via.String() != "2001:db8::99" || m.Routes[3].Type != route.Unreachable ||
-		m.Routes[4].Table != 255 || m.Routes[5].Metric != 1024 || !m.Complete4 || m.Complete6 {
+		m.Routes[4].Table != 255 || m.Routes[5].Metric != 1024 || m.Routes[5].Table != 100 || !m.Complete4 || m.Complete6 {
 		t.Errorf("%+v complete %v %v", m.Routes, m.Complete4, m.Complete6)
 	}
-	want6 := []router.Socket{
+	want6 := socket.List{
 		{Proto: packet.TCP, Port: 22, V4: true},
 		{Proto: packet.UDP, Port: 53, V4: true, Addr: netip.MustParseAddr("127.0.0.53"), Dev: "lo"},
 		{Proto: packet.TCP, Port: 80, V4: true, V6: true},
 		{Proto: packet.TCP, Port: 25, V6: true, Addr: netip.MustParseAddr("fe80::1"), Dev: "va"},
+		{Proto: packet.TCP, Port: 22, V4: true, Addr: netip.MustParseAddr("192.0.2.1"), Peer: netip.MustParseAddrPort("192.0.2.7:5000"), Mark: 5, Transparent: true},
+		{Proto: packet.UDP, Port: 9, V4: true, Addr: netip.MustParseAddr("192.0.2.1"), Transparent: true},
+	}
+	all := netip.Prefix{}
+	policy := []route.Rule{
+		{Family: packet.IPv4, Type: route.Unicast, Table: route.TableLocal},
+		{Family: packet.IPv4, Priority: 100, From: netip.MustParsePrefix("192.0.2.0/24"), To: netip.MustParsePrefix("198.51.100.1/32"), Mark: 1, Mask: 255, In: "va", Type: route.Unicast, Table: 100, Not: true},
+		{Family: packet.IPv4, Priority: 101, From: all, Type: route.Unreachable},
+		{Family: packet.IPv4, Priority: 102, Type: route.Unicast, Table: -1},
+		{Family: packet.IPv4, Priority: 32766, Type: route.Unicast, Table: route.TableMain},
+	}
+	if !slices.Equal(m.Policy, policy) {
+		t.Errorf("policy %+v", m.Policy)
 	}
 	if !slices.Equal(m.Listen, want6) {
 		t.Errorf("listen %+v", m.Listen)
@@ -217,7 +245,7 @@ color: red
 			`D/machine.yaml:11:3: weir knows no sysctl "net.ipv4.ip_foward"; net.ipv4.ip_forward is meant?`,
 			`D/machine.yaml:12:32: net.ipv4.conf.all.rp_filter: 3 is not between 0 and 2`,
 			`D/machine.yaml:13:10: "http" is not a port`,
-			`D/machine.yaml:14:1: unknown key "color"; known: interfaces, routes, sysctl, listen, local`,
+			`D/machine.yaml:14:1: unknown key "color"; known: interfaces, routes, policy, sysctl, listen, local`,
 			`D/sysctl.conf:1:23: net.ipv4.ip_forward: "maybe" is not a number`,
 			`D/sockets.txt:1:18: "x" is not a port`,
 		}},

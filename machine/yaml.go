@@ -12,7 +12,7 @@ import (
 	"weir/iface"
 	"weir/packet"
 	"weir/route"
-	"weir/router"
+	"weir/socket"
 )
 
 // yaml reads machine.yaml. The tree is walked by hand, so that every value
@@ -26,11 +26,11 @@ func (l *loader) yaml(f File) {
 	}
 	y := &yamlReader{l: l, file: f.Name}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
-		l.fail(f.Name, 1, 1, "expected the keys interfaces, routes, sysctl, listen, local")
+		l.fail(f.Name, 1, 1, "expected the keys interfaces, routes, policy, sysctl, listen, local")
 		return
 	}
 	root := doc.Content[0]
-	var routes, sysctl, listen *yaml.Node
+	var routes, policy, sysctl, listen *yaml.Node
 	seen := false
 	y.mapping(root, "", func(k, v *yaml.Node) bool {
 		switch k.Value {
@@ -39,6 +39,8 @@ func (l *loader) yaml(f File) {
 			y.list(v, "interfaces", y.iface)
 		case "routes":
 			routes = v
+		case "policy":
+			policy = v
 		case "sysctl":
 			sysctl = v
 		case "listen":
@@ -49,13 +51,17 @@ func (l *loader) yaml(f File) {
 			return false
 		}
 		return true
-	}, "interfaces", "routes", "sysctl", "listen", "local")
+	}, "interfaces", "routes", "policy", "sysctl", "listen", "local")
 	if !seen {
 		y.fail(root, "no interfaces are listed")
 	}
 	l.m.addLoopback()
 	if routes != nil {
 		y.list(routes, "routes", y.route)
+	}
+	if policy != nil {
+		y.list(policy, "policy", y.policy)
+		y.completePolicy()
 	}
 	if sysctl != nil {
 		y.mapping(sysctl, "sysctl", func(k, v *yaml.Node) bool {
@@ -282,7 +288,7 @@ func (y *yamlReader) route(n *yaml.Node) {
 	r := route.Route{Type: route.Unicast, Table: 254}
 	before := len(y.l.errs)
 	var devNode *yaml.Node
-	deflt := false
+	deflt, table := false, false
 	addr := func(v *yaml.Node, what string) netip.Addr {
 		s, ok := y.scalar(v, what)
 		a, err := netip.ParseAddr(s)
@@ -324,6 +330,10 @@ func (y *yamlReader) route(n *yaml.Node) {
 			r.Metric = y.number(v, "metric", 0, 1<<32-1)
 		case "mtu":
 			r.MTU = y.number(v, "mtu", 68, 65535)
+		case "table":
+			s, _ := y.scalar(v, "table")
+			r.Table = y.l.table(s)
+			table = true
 		case "type":
 			s, _ := y.scalar(v, "type")
 			t, ok := routeTypes[s]
@@ -335,7 +345,7 @@ func (y *yamlReader) route(n *yaml.Node) {
 			return false
 		}
 		return true
-	}, "to", "via", "dev", "src", "metric", "mtu", "type")
+	}, "to", "via", "dev", "src", "metric", "mtu", "type", "table")
 	if len(y.l.errs) > before {
 		return
 	}
@@ -362,7 +372,9 @@ func (y *yamlReader) route(n *yaml.Node) {
 			r.Scope = iface.LinkLocal
 		}
 		if r.Type == route.Local || r.Type == route.Broadcast {
-			r.Table = 255
+			if !table {
+				r.Table = route.TableLocal
+			}
 			r.Scope = iface.LinkLocal
 			if r.Type == route.Local {
 				r.Scope = iface.Host
@@ -391,14 +403,19 @@ func (y *yamlReader) derive(r *route.Route) bool {
 	return false
 }
 
-// listen reads tcp/22, udp/192.0.2.1:53, tcp/[2001:db8::1]:80.
+// listen reads tcp/22, udp/192.0.2.1:53, tcp/[2001:db8::1]:80, and behind it the
+// options of the socket: transparent, mark N, peer ADDRESS:PORT, dev NAME.
 func (y *yamlReader) listen(n *yaml.Node) {
 	t, ok := y.scalar(n, "listen")
 	if !ok {
 		return
 	}
-	s := router.Socket{V4: true, V6: true}
-	proto, where, _ := strings.Cut(t, "/")
+	s := socket.Socket{V4: true, V6: true}
+	words := strings.Fields(t)
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	proto, where, _ := strings.Cut(words[0], "/")
 	switch proto {
 	case "tcp":
 		s.Proto = packet.TCP
@@ -420,6 +437,37 @@ func (y *yamlReader) listen(n *yaml.Node) {
 			return
 		}
 		s.Port = uint16(p)
+	}
+	for i := 1; i < len(words); i++ {
+		value := ""
+		if words[i] != "transparent" {
+			if i+1 == len(words) {
+				y.fail(n, quote(words[i])+" is no option of a socket, or lacks its value: transparent, mark N, peer ADDRESS:PORT, dev NAME")
+				return
+			}
+			value = words[i+1]
+		}
+		var err error
+		switch words[i] {
+		case "transparent":
+			s.Transparent = true
+			continue
+		case "mark":
+			var m uint64
+			m, err = strconv.ParseUint(value, 0, 32)
+			s.Mark = uint32(m)
+		case "peer":
+			s.Peer, err = netip.ParseAddrPort(value)
+		case "dev":
+			s.Dev = value
+		default:
+			err = strconv.ErrSyntax
+		}
+		if err != nil {
+			y.fail(n, quote(words[i]+" "+value)+" is no option of a socket: transparent, mark N, peer ADDRESS:PORT, dev NAME")
+			return
+		}
+		i++
 	}
 	y.l.m.Listen = append(y.l.m.Listen, s)
 }

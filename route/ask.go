@@ -21,7 +21,7 @@ func (t *Table) AddrType(f packet.Family, a packet.Addr, dev *iface.Iface) Type 
 	case a[0]&0xf0 == 0xe0:
 		return Multicast
 	}
-	n, _ := t.tries4[0].bart.Lookup(a.IP(f))
+	n, _ := t.local4.bart.Lookup(a.IP(f))
 	k := Key{Family: f, Dst: a}
 	e := n.find(&k, nil, false)
 	if e == nil || dev != nil && e.route.Dev != dev {
@@ -64,8 +64,8 @@ func (t *Table) addrType6(a packet.Addr, dev *iface.Iface) Type {
 // an error to it. Linux: ipv6_anycast_destination.
 func (t *Table) IsAnycast6(a packet.Addr) bool {
 	k := Key{Family: packet.IPv6, Dst: a}
-	for _, tr := range t.tries6 {
-		n, _ := tr.bart.Lookup(a.IP(packet.IPv6))
+	for i := range t.steps6 {
+		n, _ := t.steps6[i].found(&k)
 		if e := n.find(&k, nil, false); e != nil && e.result.Type != Throw {
 			return e.result.Type == Anycast || e.result.Type == Unicast && !e.route.Via.IsValid() &&
 				e.route.To.Bits() < 127 && packet.AddrOf(e.route.To.Addr()) == a
@@ -126,7 +126,7 @@ func (t *Table) CheckSource(q *Source) SourceVerdict {
 			return SourceOK
 		}
 	}
-	k := Key{Family: packet.IPv4, Dst: q.Src, Src: q.Dst, Mark: q.Mark, TOS: q.TOS}
+	k := Key{Family: packet.IPv4, Dst: q.Src, Src: q.Dst, In: q.Out, Mark: q.Mark, TOS: q.TOS}
 	r := t.lookup4(&k)
 	if r == nil {
 		return lastResort(q.Filter)
@@ -153,8 +153,12 @@ func (t *Table) CheckSource(q *Source) SourceVerdict {
 // lookup4 finds the IPv4 route itself; nil for none and for the types that
 // Linux's look-up reports as errors.
 func (t *Table) lookup4(k *Key) *entry {
-	for _, tr := range t.tries4 {
-		n, _ := tr.bart.Lookup(k.Dst.IP(packet.IPv4))
+	for i := range t.steps4 {
+		s := &t.steps4[i]
+		n, of := s.found(k)
+		if of && s.trie == nil {
+			return nil
+		}
 		e := n.find(k, k.Out, true)
 		if e == nil || e.route.Type == Throw {
 			continue

@@ -11,8 +11,7 @@ import (
 
 // New builds a table. Routes without a device get the one through which their
 // gateway is reached; a Table of 0 means main, or local for the types that
-// Linux keeps there. Other tables than the three are ignored, as Linux does
-// without policy rules that name them.
+// Linux keeps there. Tables that no policy rule names are ignored.
 func New(ifs *iface.Set, routes []Route, o Options) *Table {
 	t := &Table{ifs: ifs, owned: make(map[packet.Addr][]owner)}
 	all := ifs.All()
@@ -54,8 +53,13 @@ func New(ifs *iface.Set, routes []Route, o Options) *Table {
 			t.customLocal = true
 		}
 	}
-	t.tries4 = []*trie{t.plant(list, true, TableLocal, TableMain), t.plant(list, true, TableDefault)}
-	t.tries6 = []*trie{t.plant(list, false, TableLocal), t.plant(list, false, TableMain)}
+	t.steps4, t.steps6 = t.steps(list, packet.IPv4, o.Rules), t.steps(list, packet.IPv6, o.Rules)
+	if t.steps4[0].rule == nil {
+		t.local4 = t.steps4[0].trie
+	} else {
+		t.customLocal = true
+		t.local4 = t.plant(list, true, TableLocal)
+	}
 	return t
 }
 

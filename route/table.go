@@ -38,13 +38,14 @@ type trie struct{ bart bart.Table[*node] }
 type Table struct {
 	ifs *iface.Set
 	lo  *iface.Iface
-	// tries4: local and main together, as Linux keeps them while there are
-	// no policy rules, then default. tries6: local, then main.
-	tries4, tries6 []*trie
+	// steps4 and steps6 are where a look-up goes. Without policy rules IPv4 has
+	// local and main together, then default, and IPv6 local, then main.
+	steps4, steps6 []step
+	local4         *trie // what tells the type of an IPv4 address
 	// owned maps the addresses of interfaces to those interfaces.
 	owned map[packet.Addr][]owner
-	// customLocal: somebody added an IPv4 local route by hand
-	// (Linux: fib_has_custom_local_routes).
+	// customLocal: somebody added an IPv4 local route or a policy rule by hand
+	// (Linux: fib_has_custom_local_routes, fib4_has_custom_rules).
 	customLocal bool
 	// learned are path MTUs that routers told of.
 	learned map[destination]learned
@@ -66,6 +67,8 @@ type Options struct {
 	// Anycast6 adds the subnet-router anycast address of each prefix, which
 	// Linux takes when it forwards IPv6 (RFC 4291 section 2.6.1).
 	Anycast6 bool
+	// Rules are the policy rules; a family that has none has the FreshRules.
+	Rules []Rule
 }
 
 // Loopback is the interface by which the machine talks to itself: the one of
@@ -75,11 +78,11 @@ func (t *Table) Loopback() *iface.Iface { return t.lo }
 // Ifaces is the interfaces that the table was made for.
 func (t *Table) Ifaces() *iface.Set { return t.ifs }
 
-func (t *Table) tries(f packet.Family) []*trie {
+func (t *Table) way(f packet.Family) []step {
 	if f == packet.IPv6 {
-		return t.tries6
+		return t.steps6
 	}
-	return t.tries4
+	return t.steps4
 }
 
 // Lookup finds the route of a packet. The result's Type is None when there is
@@ -88,13 +91,17 @@ func (t *Table) tries(f packet.Family) []*trie {
 // Linux: net/ipv4/fib_trie.c fib_table_lookup, net/ipv6/route.c
 // ip6_pol_route.
 func (t *Table) Lookup(k *Key) Result {
-	dst := k.Dst.IP(k.Family)
 	oif, strict := k.Out, k.Out != nil
 	if k.Family == packet.IPv6 && oif == nil && k.In != nil {
 		oif, strict = k.In, needScope(k.Dst)
 	}
-	for _, tr := range t.tries(k.Family) {
-		n, _ := tr.bart.Lookup(dst)
+	steps := t.way(k.Family)
+	for i := range steps {
+		s := &steps[i]
+		n, of := s.found(k)
+		if of && s.trie == nil {
+			return Result{Type: s.rule.Type}
+		}
 		if e := n.find(k, oif, strict); e != nil && e.result.Type != Throw {
 			r := e.result
 			if r.Type == Local && k.Family == packet.IPv6 {

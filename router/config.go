@@ -1,13 +1,11 @@
 package router
 
 import (
-	"net/netip"
 	"strconv"
 	"strings"
 
 	"weir/defrag"
 	"weir/iface"
-	"weir/packet"
 	"weir/route"
 )
 
@@ -23,18 +21,6 @@ type Dev struct {
 	ValidMark     bool // src_valid_mark
 	HopLimit      uint8
 	Disable6      bool
-}
-
-// Socket takes what is delivered to it and stays silent.
-type Socket struct {
-	Proto uint8
-	// Addr restricts the destination; the zero Addr takes any.
-	Addr netip.Addr
-	Port uint16
-	// V4 and V6 are the families that it takes.
-	V4, V6 bool
-	// Dev restricts the interface by which packets arrive; empty is any.
-	Dev string
 }
 
 // Config is the sysctls that a router obeys. Make one with DefaultConfig or
@@ -70,8 +56,7 @@ type Config struct {
 	// PathMTU is how IPv4 and IPv6 believe what routers tell.
 	PathMTU [2]route.Learning
 
-	Defrag  defrag.Config
-	Sockets []Socket
+	Defrag defrag.Config
 }
 
 // DefaultConfig is a fresh Linux with rate limits and redirects off.
@@ -211,13 +196,6 @@ type SysctlError struct{ Name, Value string }
 
 func (e *SysctlError) Error() string {
 	return e.Name + ": " + strconv.Quote(e.Value) + " is not a number"
-}
-
-// takes reports whether the socket is for a packet.
-func (s *Socket) takes(proto uint8, f packet.Family, dst packet.Addr, port uint16, in *iface.Iface) bool {
-	return s.Proto == proto && s.Port == port &&
-		(f == packet.IPv4 && s.V4 || f == packet.IPv6 && s.V6) &&
-		(!s.Addr.IsValid() || s.Addr == dst.IP(f)) && (s.Dev == "" || in != nil && s.Dev == in.Name)
 }
 
 // dev is the settings of an interface.

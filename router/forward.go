@@ -17,6 +17,9 @@ func (r *Router) forward(p *passage) Fate {
 	if pk.Link.Type != packet.ToHost {
 		return p.drop(hook.ReasonNotLocal)
 	}
+	if t.Socket != nil {
+		return p.drop(hook.ReasonAssigned)
+	}
 	if pk.TTL() <= 1 {
 		if four {
 			r.ICMPError(t, icmpTimeExceeded, 0, 0)

@@ -9,6 +9,7 @@ import (
 	"weir/hook"
 	"weir/packet"
 	"weir/route"
+	"weir/socket"
 	"weir/trace"
 )
 
@@ -54,7 +55,7 @@ func (r *Router) take(p *passage, proto uint8, off, named int) {
 		r.takeTCP(p, m)
 	case proto == packet.UDP, proto == packet.UDPLite:
 		r.takeUDP(p, proto, m)
-	case proto == packet.IGMP && four, proto == protoPIM, r.takesAny(p, proto, 0): // and nothing answered
+	case proto == packet.IGMP && four, proto == protoPIM, r.raw(p, proto): // and nothing answered
 	case four:
 		r.ICMPError(p.t, icmpDestUnreach, icmpProtoUnreach, 0)
 	default:
@@ -207,20 +208,20 @@ func udpSumOK(p *packet.Packet, m []byte) bool {
 	return packet.Fold(packet.Sum(m, packet.PseudoSum(p.Family, p.Src(), p.Dst(), packet.UDP, len(m)))) == 0xffff
 }
 
+// listens reports a socket for a datagram or segment: the one to which a rule
+// gave it, or its own.
 func (r *Router) listens(p *passage, proto uint8, m []byte) bool {
-	return r.takesAny(p, proto, binary.BigEndian.Uint16(m[2:]))
+	q := socket.Query{Proto: proto, Sport: binary.BigEndian.Uint16(m), Dport: binary.BigEndian.Uint16(m[2:])}
+	return p.t.Socket != nil || r.find(p, q)
 }
 
-// takesAny is listens for a port, or 0 for a raw socket of a protocol that has
-// none.
-func (r *Router) takesAny(p *passage, proto uint8, port uint16) bool {
+// raw reports a raw socket of a protocol.
+func (r *Router) raw(p *passage, proto uint8) bool { return r.find(p, socket.Query{Proto: proto}) }
+
+func (r *Router) find(p *passage, q socket.Query) bool {
 	pk := p.t.Pkt
-	for i := range r.cfg.Sockets {
-		if r.cfg.Sockets[i].takes(proto, pk.Family, pk.Dst(), port, p.t.In) {
-			return true
-		}
-	}
-	return false
+	q.Family, q.Src, q.Dst, q.In = pk.Family, pk.Src(), pk.Dst(), p.t.In
+	return r.env.FindSocket(q, socket.Any) != nil
 }
 
 // Defrag is the hook function that reassembles before connection tracking, at

@@ -121,10 +121,10 @@ func (r *Router) setDevs() {
 	}
 }
 
-// SetConfig replaces the settings, all but the sockets, between packets. What
+// SetConfig replaces the settings, all but Handover, between packets. What
 // waits for fragments stays, and is counted against the new limits.
 func (r *Router) SetConfig(c Config) {
-	c.Sockets, c.Handover = r.cfg.Sockets, r.cfg.Handover
+	c.Handover = r.cfg.Handover
 	r.cfg = c
 	r.frags.SetConfig(c.Defrag)
 	r.setDevs()

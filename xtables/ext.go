@@ -174,6 +174,8 @@ type MatchExt struct {
 	// NeedsConntrack switches tracking on for the family, as loading such a
 	// rule does in Linux.
 	NeedsConntrack bool
+	// NeedsDefrag switches defragmentation on, which tracking does too.
+	NeedsDefrag bool
 	// Parse reads the options; errors are *Error with a place, or plain ones
 	// that get the place of the extension.
 	Parse func(c *Context, given []Given) (Match, error)
@@ -195,6 +197,7 @@ type TargetExt struct {
 	Tables         []string
 	Points         hook.Mask
 	NeedsConntrack bool
+	NeedsDefrag    bool
 	Parse          func(c *Context, given []Given) (Target, error)
 	Check          func(c *Context, t Target) error
 	Refuse         string

@@ -74,11 +74,13 @@ func (rs *Ruleset) prepareRule(t *Table, c *Chain, r *Rule, same map[spot]int) {
 			rs.binders = append(rs.binders, placed{b, m.Pos})
 		}
 		rs.tracks = rs.tracks || m.Ext.NeedsConntrack
+		rs.defrags = rs.defrags || m.Ext.NeedsDefrag
 	}
 	if b, ok := r.Target.Target.(Binder); ok {
 		rs.binders = append(rs.binders, placed{b, r.Target.Pos})
 	}
 	rs.tracks = rs.tracks || r.Target.needsConntrack()
+	rs.defrags = rs.defrags || r.Target.Ext != nil && r.Target.Ext.NeedsDefrag
 	if !keeps {
 		return
 	}

@@ -122,6 +122,7 @@ type Ruleset struct {
 	// What prepare finds.
 	prepared bool
 	tracks   bool
+	defrags  bool
 	binders  []placed
 	keepers  map[spot]*Rule
 }
@@ -164,6 +165,16 @@ func (rs *Ruleset) NeedsConntrack() bool {
 	}
 	rs.prepare()
 	return rs.tracks
+}
+
+// NeedsDefrag reports whether loading the rules switches defragmentation on
+// without tracking.
+func (rs *Ruleset) NeedsDefrag() bool {
+	if rs == nil {
+		return false
+	}
+	rs.prepare()
+	return rs.defrags
 }
 
 func (t *RuleTarget) needsConntrack() bool {

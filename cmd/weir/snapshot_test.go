@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -41,29 +40,5 @@ func TestHasRules(t *testing.T) {
 		if got := hasRules([]byte(c.text)); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
-	}
-}
-
-func TestRoutingByRulesIsRefused(t *testing.T) {
-	const local, main, def = `{"priority":0,"src":"all","table":"local"}`, `{"priority":32766,"src":"all","table":"main"}`,
-		`{"priority":32767,"src":"all","table":"default"}`
-	for _, c := range []struct {
-		name, text, want string
-	}{
-		{"nothing is said", "", ""},
-		{"a fresh system", "[" + local + "," + main + "," + def + "]", ""},
-		{"a fresh system has no default for IPv6", "[" + local + "," + main + "]", ""},
-		{"a rule by mark", "[" + local + `,{"priority":100,"src":"all","fwmark":"0x1","table":"100"},` + main + "]", "rule 100"},
-		{"a rule by source", "[" + local + `,{"priority":99,"src":"192.0.2.0","srclen":24,"table":"main"},` + main + "]", "rule 99"},
-		{"main by another name", "[" + local + `,{"priority":32766,"src":"all","table":"vpn"}]`, "rule 32766"},
-		{"main for some", `[{"priority":32766,"not":null,"src":"all","table":"main"}]`, "rule 32766"},
-	} {
-		got, err := policyRules([]byte(c.text))
-		if err != nil || strings.Join(got, ", ") != c.want {
-			t.Errorf("%s: %v, %v", c.name, got, err)
-		}
-	}
-	if _, err := policyRules([]byte("Usage: ip rule")); err == nil {
-		t.Error("text that is no JSON is taken")
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"weir/iface"
 	"weir/packet"
 	"weir/route"
-	"weir/router"
+	"weir/socket"
 	"weir/xtables/save"
 )
 
@@ -37,7 +37,7 @@ func dir(t *testing.T, name string) string {
 
 // node is a machine with one interface that has the addresses and the way to
 // everywhere.
-func node(t *testing.T, addrs []netip.Addr, rules4, rules6 engine.Text, listen ...router.Socket) *engine.Machine {
+func node(t *testing.T, addrs []netip.Addr, rules4, rules6 engine.Text, listen ...socket.Socket) *engine.Machine {
 	t.Helper()
 	eth := &iface.Iface{Index: 2, Name: "eth0", MTU: 1500}
 	for _, a := range addrs {
@@ -243,7 +243,7 @@ func TestPacketdrill(t *testing.T) {
 			}
 			rules := "*filter\n" + strings.Join(e.FilterRules, "\n") + "\nCOMMIT\n"
 			m := node(t, []netip.Addr{netip.MustParseAddr(e.Local)}, engine.Text{Name: file, Text: []byte(rules)}, engine.Text{},
-				router.Socket{Proto: packet.TCP, Port: 8080, V4: true}, router.Socket{Proto: packet.TCP, Port: 40000, V4: true})
+				socket.Socket{Proto: packet.TCP, Port: 8080, V4: true}, socket.Socket{Proto: packet.TCP, Port: 40000, V4: true})
 			play(t, m, strings.TrimSuffix(file, ".expect.json")+".pcap", &e)
 		})
 	}

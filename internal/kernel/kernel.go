@@ -27,18 +27,26 @@ type Route struct {
 	Src  netip.Addr
 	// Metric and MTU are 0 if not given.
 	Metric, MTU int
+	Table       int // 0: the one that Linux takes
 }
 
 // Socket listens, takes what is delivered to it and never answers.
 type Socket struct {
 	TCP  bool           // else UDP
 	Addr netip.AddrPort // of both families, if the address is ::
+	Peer netip.AddrPort // of a connected one
+	// Transparent and Mark are the options of that name.
+	Transparent bool
+	Mark        uint32
+	Dev         string // bound to
 }
 
 // Config is a machine.
 type Config struct {
 	Ifaces []Iface
 	Routes []Route
+	// Policy is policy rules as `ip rule add` takes them, with -4 or -6 first.
+	Policy [][]string
 	// Rules4 and Rules6 are iptables-save text; tables that are not named
 	// are empty with policy ACCEPT.
 	Rules4, Rules6 string

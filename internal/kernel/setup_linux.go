@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -105,6 +106,12 @@ func (k *Kernel) setup(c Config) error {
 	for _, r := range c.Routes {
 		if err := addRoute(h, r); err != nil {
 			return err
+		}
+	}
+	for _, r := range c.Policy {
+		// The thread is the namespace's already.
+		if out, err := exec.Command("ip", append([]string{r[0], "rule", "add"}, r[1:]...)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("kernel: policy rule %v: %w: %s", r, err, out)
 		}
 	}
 	if err := k.setAll(c.Sysctl); err != nil {

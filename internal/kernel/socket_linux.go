@@ -35,9 +35,29 @@ func (k *Kernel) listen(list []Socket) error {
 			err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
 		}
 		if err == nil {
+			err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+		}
+		if err == nil && s.Transparent {
+			level, option := unix.SOL_IP, unix.IP_TRANSPARENT
+			if family == unix.AF_INET6 {
+				level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
+			}
+			err = unix.SetsockoptInt(fd, level, option, 1)
+		}
+		if err == nil && s.Mark != 0 {
+			err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(s.Mark))
+		}
+		if err == nil && s.Dev != "" {
+			err = unix.BindToDevice(fd, s.Dev)
+		}
+		if err == nil {
 			err = unix.Bind(fd, to)
 		}
-		if err == nil && s.TCP {
+		switch {
+		case err != nil:
+		case s.Peer.IsValid():
+			err = connect(fd, family, s)
+		case s.TCP:
 			err = unix.Listen(fd, 1)
 		}
 		if err != nil {
@@ -45,6 +65,20 @@ func (k *Kernel) listen(list []Socket) error {
 		}
 	}
 	return nil
+}
+
+// connect connects a socket to its peer without a packet: one of TCP by the
+// repair mode.
+func connect(fd, family int, s Socket) error {
+	if s.TCP {
+		if err := unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR, 1); err != nil {
+			return err
+		}
+	}
+	if family == unix.AF_INET {
+		return unix.Connect(fd, &unix.SockaddrInet4{Port: int(s.Peer.Port()), Addr: s.Peer.Addr().As4()})
+	}
+	return unix.Connect(fd, &unix.SockaddrInet6{Port: int(s.Peer.Port()), Addr: s.Peer.Addr().As16()})
 }
 
 // SNMP is what the machine's IP counted: the lines of net/snmp, net/snmp6 and

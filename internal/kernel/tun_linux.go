@@ -106,6 +106,9 @@ func addRoute(h *netlink.Handle, r Route) error {
 	default:
 		return fmt.Errorf("kernel: route type %q is not known", r.Type)
 	}
+	if r.Table != 0 {
+		nr.Table = r.Table
+	}
 	if r.Dev != "" {
 		link, err := h.LinkByName(r.Dev)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -257,6 +258,9 @@ func kernelConfig(f *scenario.File) (kernel.Config, error) {
 			return c, fmt.Errorf("route to %s: type %v is not known here", r.To, r.Type)
 		}
 		k := kernel.Route{To: r.To, Via: r.Via, Type: t, Src: r.Src, Metric: int(r.Metric), MTU: int(r.MTU)}
+		if r.Table != route.TableMain && r.Table != route.TableLocal {
+			k.Table = r.Table
+		}
 		if r.Dev != nil {
 			k.Dev = r.Dev.Name
 		}
@@ -267,9 +271,50 @@ func kernelConfig(f *scenario.File) (kernel.Config, error) {
 		if !a.IsValid() {
 			a = netip.IPv6Unspecified()
 		}
-		c.Listen = append(c.Listen, kernel.Socket{TCP: l.Proto == packet.TCP, Addr: netip.AddrPortFrom(a, l.Port)})
+		c.Listen = append(c.Listen, kernel.Socket{TCP: l.Proto == packet.TCP, Addr: netip.AddrPortFrom(a, l.Port),
+			Peer: l.Peer, Transparent: l.Transparent, Mark: l.Mark, Dev: l.Dev})
+	}
+	for _, r := range m.Policy {
+		if line := policyLine(&r); line != nil {
+			c.Policy = append(c.Policy, line)
+		}
 	}
 	return c, nil
+}
+
+// policyLine is a policy rule as ip rule add takes it; nil if it is there anyway.
+func policyLine(r *route.Rule) []string {
+	for _, own := range route.FreshRules(r.Family) {
+		if *r == own {
+			return nil
+		}
+	}
+	w := []string{"-4"}
+	if r.Family == packet.IPv6 {
+		w[0] = "-6"
+	}
+	if r.Not {
+		w = append(w, "not")
+	}
+	add := func(on bool, name, value string) {
+		if on {
+			w = append(w, name, value)
+		}
+	}
+	add(true, "priority", strconv.Itoa(r.Priority))
+	add(r.From.IsValid(), "from", r.From.String())
+	add(r.To.IsValid(), "to", r.To.String())
+	add(r.In != "", "iif", r.In)
+	add(r.Out != "", "oif", r.Out)
+	add(r.Mask != 0, "fwmark", fmt.Sprintf("%#x/%#x", r.Mark, r.Mask))
+	add(r.TOS != 0, "tos", fmt.Sprintf("%#x", r.TOS))
+	add(r.Type == route.Unicast, "table", strconv.Itoa(r.Table))
+	for name, t := range map[string]route.Type{"blackhole": route.Blackhole, "unreachable": route.Unreachable, "prohibit": route.Prohibit} {
+		if r.Type == t {
+			w = append(w, name)
+		}
+	}
+	return w
 }
 
 // play runs the packets and compares the tables at the end.

@@ -17,7 +17,7 @@ import (
 	"weir/internal/kernel"
 	"weir/packet"
 	"weir/route"
-	"weir/router"
+	"weir/socket"
 )
 
 // subject is weir as a machine of a case.
@@ -51,7 +51,7 @@ func newSubject(c *gen.Case, mode Mode, also ...func(*engine.Config)) (*subject,
 	mode.set(&cfg)
 	// The socket by which the kernel machine sends takes packets, too.
 	const raw = 255
-	cfg.Listen = append(cfg.Listen, router.Socket{Proto: raw, V4: true, V6: true})
+	cfg.Listen = append(cfg.Listen, socket.Socket{Proto: raw, V4: true, V6: true})
 	// What the kernel machine is set to beside what the case says.
 	for k, v := range map[string]string{
 		"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1",

@@ -27,6 +27,18 @@ func resolved(s string) (uint16, bool) {
 	return uint16(v), err == nil && int32(v) >= 0
 }
 
+// Port is the argument of g as one port, read as Ports reads it; nothing is 0.
+func Port(g *xtables.Given) (uint16, error) {
+	w := Text(g)
+	n, ok := resolved(w)
+	if !ok && w != "" {
+		err := Errorf(g, "--%s: no port or service %q", g.Name, w).(*xtables.Error)
+		err.Said, err.Status = `Port "`+w+`" does not resolve to anything.`, 2
+		return 0, err
+	}
+	return n, nil
+}
+
 // Ports is the argument of g as a port or a range "lo:hi" with either side
 // missing, with numbers as getaddrinfo(3) reads them: 65536 is 0. The order is
 // not checked.

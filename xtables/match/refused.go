@@ -14,7 +14,6 @@ func Refused() []xtables.MatchExt {
 		{"ipvs", "weir has no virtual servers", xtables.Both},
 		{"l2tp", "iptables has no such match", xtables.Both},
 		{"osf", "there are no operating system fingerprints", xtables.Both},
-		{"socket", "weir's listening sockets cannot be asked by a rule", xtables.Both},
 		{"unclean", "the kernel has no such match", xtables.V4},
 	} {
 		list = append(list, xtables.MatchExt{Name: r.name, Families: r.fs, Refuse: r.why, Doc: "no: " + r.why})

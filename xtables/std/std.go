@@ -62,6 +62,7 @@ func Matches() []xtables.MatchExt {
 		match.RT(),
 		match.SCTP(),
 		match.Set(),
+		match.Socket(),
 		match.SRH(),
 		match.State(),
 		match.Statistic(),
@@ -111,6 +112,7 @@ func Targets() []xtables.TargetExt {
 		target.TCPOptStrip(),
 		target.Tee(),
 		target.TOS(),
+		target.TProxy(),
 		target.Trace(),
 		target.TTL(),
 	}, target.Refused()...)

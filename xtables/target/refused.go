@@ -14,7 +14,6 @@ func Refused() []xtables.TargetExt {
 		{"ULOG", "the kernel no longer has this target; use NFLOG", xtables.V4},
 		{"LED", "weir has no lights to switch", xtables.Both},
 		{"SECMARK", "there are no security labels; a Linux without SELinux refuses it too", xtables.Both},
-		{"TPROXY", "weir has no sockets to hand a connection to", xtables.Both},
 	} {
 		list = append(list, xtables.TargetExt{Name: r.name, Families: r.fs, Refuse: r.why, Doc: "no: " + r.why})
 	}
