@@ -25,6 +25,7 @@ record: ## play the scenario files through Linux and write down what it does
 
 docs: ## write the generated pages again
 	$(GO) test ./xtables/std -run TestSupportPage -update
+	$(GO) test ./internal/rfc -run TestPage -update
 	$(GO) test ./cmd/weir -run 'TestLintPage|TestDiffPage' -update
 
 .PHONY: help test campaign fuzz bench record docs

@@ -164,6 +164,7 @@ func (c *coder) conn(r *saved) {
 	c.u32(&r.masqIf)
 	c.u64(&r.master)
 	c.text(&r.policy)
+	c.below(&r.sides, 4)
 	if k.flags&counted != 0 {
 		for d := range r.counters {
 			c.u64(&r.counters[d].Packets)

@@ -70,11 +70,21 @@ type permit struct {
 	addr          packet.Addr
 	mapping, refs uint32
 	next          uint32 // chain of equal hashes, or of free slots
+	// until is when one that was kept ends (see KeepPermit), 0 if it was not;
+	// due is when it is looked at for that, and laterKept the one after it.
+	until, due int64
+	laterKept  uint32
 }
 
 // mappingUse is one side of a connection that has a mapping: its slot, and that
 // of its permit; 0 is none.
 type mappingUse struct{ mapping, permit uint32 }
+
+// outside is an interface behind which the outside is, and for how many mappings.
+type outside struct {
+	index uint32
+	count int
+}
 
 const chunkMappings = 256
 
@@ -86,12 +96,15 @@ type mappings struct {
 	count           int
 	heldFirst       uint32
 	heldLast        uint32
+	outs            []outside
 
 	permits     []*[chunkMappings]permit
 	permitHeads []uint32
 	permitUsed  uint32
 	permitFree  uint32
 	permitCount int
+	keptFirst   uint32
+	keptLast    uint32
 
 	// uses is by the slot of the connection, in the chunks that have some.
 	uses []*[chunkConns][2]mappingUse
@@ -103,6 +116,29 @@ func (s *mappings) at(slot uint32) *Mapping {
 
 func (s *mappings) permitAt(slot uint32) *permit {
 	return &s.permits[slot/chunkMappings][slot%chunkMappings]
+}
+
+// Outside reports whether a mapping has its outside behind the interface.
+func (tb *Table) Outside(index uint32) bool {
+	for i := range tb.mappings.outs {
+		if tb.mappings.outs[i].index == index {
+			return true
+		}
+	}
+	return false
+}
+
+// countOut adds to an interface, or takes away.
+func (s *mappings) countOut(index uint32, n int) {
+	for i := range s.outs {
+		if o := &s.outs[i]; o.index == index {
+			if o.count += n; o.count == 0 {
+				s.outs = append(s.outs[:i], s.outs[i+1:]...)
+			}
+			return
+		}
+	}
+	s.outs = append(s.outs, outside{index, n})
 }
 
 // HasMappings reports whether there is any mapping, held down or not.
@@ -203,6 +239,7 @@ func (tb *Table) AddMapping(n *Mapping) *Mapping {
 	*m = *n
 	m.slot, m.refs, m.permits, m.heldNext, m.heldPrev = slot, 0, 0, 0, 0
 	s.count++
+	s.countOut(m.Out, 1)
 	tb.chainMapping(m)
 	// Until it is used it is one that is over.
 	m.heldUntil = 0
@@ -265,12 +302,15 @@ const expireAtOnce = 16
 // expireMappings frees mappings that were held down long enough.
 func (tb *Table) expireMappings(now int64) {
 	s := &tb.mappings
+	if s.keptFirst != 0 {
+		tb.expirePermits(now)
+	}
 	for range expireAtOnce {
 		if s.heldFirst == 0 {
 			return
 		}
 		m := s.at(s.heldFirst)
-		if !m.over(now) {
+		if !m.over(now) || m.permits > 0 {
 			return
 		}
 		s.unhold(m)
@@ -290,6 +330,7 @@ func (tb *Table) freeMapping(m *Mapping) {
 		link = &s.at(*link).outsideNext
 	}
 	*link = m.outsideNext
+	s.countOut(m.Out, -1)
 	slot := m.slot
 	*m = Mapping{insideNext: s.free}
 	s.free = slot

@@ -18,8 +18,13 @@ func (tb *Table) checkMappings() error {
 		}
 	}
 	count, held, of := 0, 0, map[uint32]uint32{}
+	kept := chain(s.keptFirst, func(p uint32) uint32 { return s.permitAt(p).laterKept })
 	for slot := uint32(1); slot < s.permitUsed; slot++ {
 		p := s.permitAt(slot)
+		if p.until != 0 {
+			permits[slot]++
+			kept--
+		}
 		if p.refs != permits[slot] {
 			return fmt.Errorf("permit %d counts %d users, and has %d", slot, p.refs, permits[slot])
 		}
@@ -31,6 +36,9 @@ func (tb *Table) checkMappings() error {
 		if tb.findPermit(p.mapping, &p.addr) != slot {
 			return fmt.Errorf("permit %d is not found", slot)
 		}
+	}
+	if kept != 0 {
+		return fmt.Errorf("%d more permits are listed as kept than are", kept)
 	}
 	if free := chain(s.permitFree, func(p uint32) uint32 { return s.permitAt(p).next }); count != s.permitCount || count+free != int(max(s.permitUsed, 1))-1 {
 		return fmt.Errorf("permits: %d in use, count %d, %d free of %d", count, s.permitCount, free, s.permitUsed)

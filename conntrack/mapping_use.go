@@ -151,6 +151,54 @@ func (tb *Table) dropPermit(slot uint32) {
 	s.permitCount--
 }
 
+// KeepPermit lets what c may have opened for address-dependent filtering stay open
+// for HoldDown: c is about to be dropped, but its source has sent.
+func (tb *Table) KeepPermit(c *Conn, now int64) {
+	slot := tb.mappingUses(c)[MappingOfSource].permit
+	if slot == 0 {
+		return
+	}
+	p := tb.mappings.permitAt(slot)
+	if p.until == 0 {
+		p.refs++
+		p.due = now + HoldDown
+		tb.mappings.keep(slot, p)
+	}
+	p.until = now + HoldDown
+}
+
+func (s *mappings) keep(slot uint32, p *permit) {
+	if p.laterKept = 0; s.keptFirst == 0 {
+		s.keptFirst = slot
+	} else {
+		s.permitAt(s.keptLast).laterKept = slot
+	}
+	s.keptLast = slot
+}
+
+// expirePermits lets those go that were kept long enough.
+func (tb *Table) expirePermits(now int64) {
+	s := &tb.mappings
+	for range expireAtOnce {
+		slot := s.keptFirst
+		if slot == 0 {
+			return
+		}
+		p := s.permitAt(slot)
+		if p.due > now {
+			return
+		}
+		s.keptFirst = p.laterKept
+		if p.until > now {
+			p.due = p.until
+			s.keep(slot, p)
+			continue
+		}
+		p.until = 0
+		tb.dropPermit(slot)
+	}
+}
+
 // longPolicy is the number of the timeout policy of connections with a mapping;
 // the table's own have smaller ones.
 const longPolicy = 255

@@ -100,14 +100,15 @@ func (r *Rounds) sum(k *Conn) uint64 {
 type Loading struct {
 	tb    *Table
 	bySeq map[uint64]ID
+	sides map[uint64]uint8 // of connections that have a mapping
 	over  bool
 	err   error
 }
 
 // Loading begins to fill a table, which has to be empty.
 func (tb *Table) Loading() *Loading {
-	l := &Loading{tb: tb, bySeq: map[uint64]ID{}}
-	if tb.count != 0 || tb.expects.count != 0 {
+	l := &Loading{tb: tb, bySeq: map[uint64]ID{}, sides: map[uint64]uint8{}}
+	if tb.count != 0 || tb.expects.count != 0 || tb.mappings.count != 0 {
 		l.err = ErrNotEmpty
 	}
 	return l
@@ -154,6 +155,7 @@ func (l *Loading) Abandon(now int64) *Loading {
 		l.tb.Flush(now)
 		l.tb.greKeys = nil
 		l.tb.Reap()
+		l.tb.mappings = mappings{}
 	})
 	return l.tb.Loading()
 }
@@ -185,6 +187,7 @@ func (l *Loading) enter(x *loaded, kind uint8) {
 					tb.greKeys = append(tb.greKeys, greKey{k.tuple, m.ID(), Dir(k.dir)})
 				}
 			}
+			l.enterMappings(x.mappings)
 			tb.expects.seq = x.end.expectSeq
 		}
 		tb.Reap()

@@ -6,12 +6,12 @@ import (
 )
 
 // A snapshot is a table as bytes: a head, a record for each connection,
-// expectation and PPTP key, an end that counts them, and the CRC-32C of all
+// expectation, PPTP key and mapping, an end that counts them, and the CRC-32C of all
 // that. Numbers are little-endian; times are ns since the Unix epoch. Other
 // connections are named by their Seq, helpers and timeout policies by name.
 const (
 	snapshotMagic   = "weir-ct\n"
-	snapshotVersion = 2
+	snapshotVersion = 3
 )
 
 // The kinds of snapshots, a byte behind the version: whole ones, rounds of
@@ -30,6 +30,7 @@ const (
 	recordExpect
 	recordKey
 	recordGone // of a round: the Seq of a connection that ended
+	recordMapping
 	recordKinds
 )
 
@@ -60,6 +61,7 @@ type Snapshot struct {
 	end     savedEnd
 	expects bool // the connections are written
 	done    bool
+	now     int64
 	record  saved
 }
 
@@ -69,7 +71,7 @@ func (tb *Table) BeginSnapshot(b []byte, now int64) (*Snapshot, []byte) {
 }
 
 func (tb *Table) beginSnapshot(s *Snapshot, b []byte, now int64) (*Snapshot, []byte) {
-	s.tb, s.slot = tb, 1
+	s.tb, s.slot, s.now = tb, 1, now
 	start := len(b)
 	b = append(b, snapshotMagic...)
 	b = binary.LittleEndian.AppendUint32(b, snapshotVersion)
@@ -125,7 +127,7 @@ func (s *Snapshot) Step(b []byte, slots int) ([]byte, bool) {
 	return binary.LittleEndian.AppendUint32(c.b, s.sum), false
 }
 
-// rest writes the expectations and keys.
+// rest writes the expectations, keys and mappings.
 func (s *Snapshot) rest(c *coder) {
 	tb := s.tb
 	tb.EachExpect(func(e *Expect) bool {
@@ -145,6 +147,7 @@ func (s *Snapshot) rest(c *coder) {
 			s.end.counts[recordKey]++
 		}
 	}
+	s.saveMappings(c)
 }
 
 // AppendSnapshot writes a snapshot at once.
@@ -162,6 +165,7 @@ type saved struct {
 	master   uint64 // Seq
 	masqIf   uint32
 	policy   string
+	sides    uint8 // that have a mapping, as bits
 	counters [2]Counter
 	start    int64
 	labels   [NumLabels / 64]uint64
@@ -180,7 +184,7 @@ type saved struct {
 func (tb *Table) record(k *Conn, r *saved) {
 	r.master, r.policy, r.ext, r.labels, r.start = 0, "", false, tb.Labels(k), tb.Started(k)
 	k.copyTo(&r.c)
-	r.masqIf = tb.MasqIf(k)
+	r.masqIf, r.sides = tb.MasqIf(k), tb.savedSides(k)
 	if k.policy == longPolicy {
 		r.policy = longPolicyName
 	} else if k.policy != 0 {

@@ -34,6 +34,7 @@ type loaded struct {
 	expects             []*savedExpect
 	keys                []savedKey
 	gone                []uint64
+	mappings            []Mapping
 	end                 savedEnd
 	lastSeq, lastExpect uint64
 }
@@ -64,6 +65,10 @@ func (c *coder) records() (l loaded, ok bool) {
 			seq := uint64(0)
 			c.u64(&seq)
 			l.gone = append(l.gone, seq)
+		case recordMapping:
+			x := Mapping{}
+			c.mapping(&x)
+			l.mappings = append(l.mappings, x)
 		case recordEnd:
 			c.end(&l.end)
 			return l, !c.bad && len(c.b) == 0 && l.end.counts == found
@@ -101,6 +106,9 @@ func (l *Loading) enterAll(list []*saved) {
 		}
 		if c := l.enterSaved(r); c != nil {
 			l.bySeq[r.c.Seq] = c.ID()
+			if r.sides != 0 {
+				l.sides[r.c.Seq] = r.sides
+			}
 		}
 	}
 	for _, r := range slices.Backward(list) {

@@ -52,7 +52,20 @@ func openTUN(name string, mtu, queues int) (*tun, error) {
 		}
 		t.queues = append(t.queues, q)
 	}
-	return t, nil
+	if len(t.queues) == 1 {
+		return t, nil
+	}
+	if err := steer(t.queues[0].fd); err == nil {
+		return t, nil
+	}
+	// Without the right to load a program (in a user namespace) one queue keeps
+	// packets in order. The device sends by those that are attached.
+	var err error
+	for _, q := range t.queues[1:] {
+		err = errors.Join(err, q.close())
+	}
+	t.queues = t.queues[:1]
+	return t, err
 }
 
 func openTUNQueue(name string, first bool) (*tunQueue, error) {

@@ -27,17 +27,19 @@ const (
 	xdpData, xdpDataEnd, xdpRxQueue = 0, 4, 16
 )
 
+func insn(op uint8, dst, src uint8, off int16, imm int32) bpfInsn {
+	regs := dst | src<<4
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 { // big-endian
+		regs = dst<<4 | src
+	}
+	return bpfInsn{op, regs, off, imm}
+}
+
 // xdpProgram gives IP and ARP to the socket of the queue and all else to the
 // kernel. What comes on a queue without a socket is dropped: the device is
 // weir's.
 func xdpProgram(sockets int) []bpfInsn {
-	in := func(op uint8, dst, src uint8, off int16, imm int32) bpfInsn {
-		regs := dst | src<<4
-		if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 { // big-endian
-			regs = dst<<4 | src
-		}
-		return bpfInsn{op, regs, off, imm}
-	}
+	in := insn
 	wire := func(v uint16) int32 { // as it is read from a frame
 		return int32(binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v)))
 	}
@@ -83,6 +85,21 @@ func bpf(what string, cmd int, attr unsafe.Pointer, size uintptr) (int, error) {
 	}
 }
 
+// loadProgram gives the kernel a program of a kind.
+func loadProgram(kind uint32, prog []bpfInsn) (int, error) {
+	license := []byte("Apache-2.0\x00")
+	load := struct {
+		kind, count    uint32
+		insns, license uint64
+		logLevel, size uint32
+		log            uint64
+	}{kind: kind, count: uint32(len(prog)), insns: uint64(uintptr(unsafe.Pointer(&prog[0]))), license: uint64(uintptr(unsafe.Pointer(&license[0])))}
+	fd, err := bpf("BPF_PROG_LOAD", unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
+	runtime.KeepAlive(prog)
+	runtime.KeepAlive(license)
+	return fd, err
+}
+
 // newSocketMap makes a map of n sockets.
 func newSocketMap(n int) (int, error) {
 	attr := struct{ kind, key, value, entries, flags uint32 }{bpfMapXSK, 4, 4, uint32(n), 0}
@@ -105,17 +122,7 @@ func putSocket(sockets, queue, socket int) error {
 // attachXDP runs the program on a device for as long as the descriptor that it
 // returns is open.
 func attachXDP(device, sockets int) (int, error) {
-	prog := xdpProgram(sockets)
-	license := []byte("Apache-2.0\x00")
-	load := struct {
-		kind, count    uint32
-		insns, license uint64
-		logLevel, size uint32
-		log            uint64
-	}{kind: unix.BPF_PROG_TYPE_XDP, count: uint32(len(prog)), insns: uint64(uintptr(unsafe.Pointer(&prog[0]))), license: uint64(uintptr(unsafe.Pointer(&license[0])))}
-	fd, err := bpf("BPF_PROG_LOAD", unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
-	runtime.KeepAlive(prog)
-	runtime.KeepAlive(license)
+	fd, err := loadProgram(unix.BPF_PROG_TYPE_XDP, xdpProgram(sockets))
 	if err != nil {
 		return -1, err
 	}

@@ -15,19 +15,36 @@ missing() {
 		command -v "${pair%%:*}" >/dev/null 2>&1 || printf ' %s' "${pair##*:}"
 	done
 }
-# install installs packages; it fails where that is not possible.
+# install installs packages, whose daemons are not to be started; it fails where
+# that is not possible.
 install() {
+	local policy= status
 	command -v apt-get >/dev/null 2>&1 || return 1
 	say "installing $*"
+	[ -e /usr/sbin/policy-rc.d ] || { policy=/usr/sbin/policy-rc.d; printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; }
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+	status=$?
+	[ -z "$policy" ] || rm -f $policy
+	return $status
 }
 
 if [ $root = yes ]; then
 	need=$(missing iptables-legacy:iptables conntrack:conntrack ip:iproute2 tcpdump:tcpdump tc:iproute2 gcc:gcc)
 	[ -z "$need" ] || install $need || fail=1
 	# Programs that weir is tried on; a test whose program is not here says so.
-	more=$(missing ipset:ipset nfct:nfct ufw:ufw fail2ban-server:fail2ban shorewall:shorewall)
+	more=$(missing ipset:ipset nfct:nfct ufw:ufw fail2ban-server:fail2ban shorewall:shorewall stun:stun-client turnserver:coturn)
 	[ -z "$more" ] || install $more || say "skipped: tests with$more (cannot be installed)"
+	more=$(missing curl:curl dig:bind9-dnsutils iperf3:iperf3 lftp:lftp dnsmasq:dnsmasq-base traceroute:traceroute \
+		tracepath:iputils-tracepath ssh:openssh-client gtlsclient:ngtcp2-client gtlsserver:ngtcp2-server)
+	[ -z "$more" ] || install $more || say "skipped: tests with$more (cannot be installed)"
+	# Packages that start servers are installed only where none is started.
+	more=$(missing sshd:openssh-server vsftpd:vsftpd turnserver:coturn)
+	[ ! -x /usr/sbin/policy-rc.d ] || /usr/sbin/policy-rc.d ssh start >/dev/null 2>&1
+	if [ $? != 101 ] && [ -n "$more" ]; then
+		say "skipped: tests with$more (not installed: they would start servers)"
+	elif [ -n "$more" ]; then
+		install $more || say "skipped: tests with$more (cannot be installed)"
+	fi
 	export WEIR_REQUIRE_KERNEL=1 # a comparison that cannot run is a failure
 else
 	say "skipped: comparison with the running kernel (needs Linux and root)"

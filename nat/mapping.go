@@ -165,10 +165,16 @@ func (s *search) owned(t *conntrack.Tuple) bool {
 	return ok && s.tb.MappingAt(&reply, s.t.Now) != nil
 }
 
-// exhausted drops a packet for which there is no mapping, and says why.
+// exhausted drops a packet for which there is no mapping, says why, and tells the
+// sender that it is not allowed (RFC 5508, REQ-8).
 func (s *search) exhausted(why string) bool {
 	if s.t.Trace.On() {
 		s.t.Trace.Add(trace.Step{Kind: trace.KindNAT, Text: "no mapping: " + why, Verdict: "DROP"})
+	}
+	if s.t.Pkt.Family == packet.IPv4 {
+		s.t.Env.Emit.ICMPError(s.t, 3, 13, 0)
+	} else {
+		s.t.Env.Emit.ICMPError(s.t, 1, 1, 0)
 	}
 	s.t.Drop(hook.ReasonNATExhausted)
 	return false
@@ -195,8 +201,8 @@ func inbound(t *hook.Traversal, c *conntrack.Conn) hook.Verdict {
 		passOver(t, m, "to which only answers are let in")
 		return hook.Accept
 	}
-	from, behind := o.Src, t.In != nil && uint32(t.In.Index) != m.Out
-	if !behind && m.L3 == o.L3 {
+	from, behind := o.Src, t.In != nil && !tb.Outside(uint32(t.In.Index))
+	if !behind {
 		behind = tb.MappingOf(&o, m.ZoneOut, t.Now, func(*conntrack.Mapping) bool { return true }) != nil
 	}
 	if behind {
@@ -207,6 +213,9 @@ func inbound(t *hook.Traversal, c *conntrack.Conn) hook.Verdict {
 		from = c.Tuple[conntrack.Reply].Dst
 	}
 	if !tb.Permitted(m, &from) {
+		if behind {
+			tb.KeepPermit(c, t.Now) // so that two behind this machine can open for each other
+		}
 		if t.Trace.On() {
 			t.Trace.Add(trace.Step{Kind: trace.KindNAT, Text: mappingText(m) + ", to which filtering does not let " + from.IP(o.L3).String() + " in: nothing was sent there", Verdict: "DROP"})
 		}

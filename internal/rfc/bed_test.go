@@ -35,13 +35,13 @@ type bed struct {
 	wan *iface.Iface
 }
 
-// setting is the rule of a row: target is what stands behind -j, and filtering
-// the value of --filtering, none if empty; both modes have the former.
-type setting struct{ target, filtering string }
+// setting is the rule of a row: match and target are for both modes, filtering is
+// the value of --filtering, none if empty; more is further rules of the nat table.
+type setting struct{ match, target, filtering, more string }
 
 const rulesText = `*nat
--A POSTROUTING -o wan -j %s
-COMMIT
+-A POSTROUTING -o wan %s -j %s
+%sCOMMIT
 *filter
 :FORWARD DROP
 -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
@@ -68,7 +68,7 @@ func newBed(t testing.TB, s setting, rfc bool) *bed {
 	m, errs := engine.New(engine.Config{
 		Ifaces: []*iface.Iface{k.lan, k.wan},
 		Routes: []route.Route{{To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("203.0.113.1"), Dev: k.wan, Type: route.Unicast}},
-		Rules4: engine.Text{Name: "rules.v4", Text: fmt.Appendf(nil, rulesText, s.target)},
+		Rules4: engine.Text{Name: "rules.v4", Text: fmt.Appendf(nil, rulesText, s.match, s.target, s.more)},
 		Sysctl: map[string]string{"net.ipv4.ip_forward": "1"},
 		Seed:   1,
 	})
