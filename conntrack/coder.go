@@ -12,6 +12,8 @@ type coder struct {
 	b       []byte
 	reading bool
 	bad     bool
+	// shift is added to moments that are read.
+	shift int64
 }
 
 // take is the next n bytes to read.
@@ -69,6 +71,14 @@ func (c *coder) i64(v *int64) {
 	u := uint64(*v)
 	c.u64(&u)
 	*v = int64(u)
+}
+
+// moment is a time; 0 is none.
+func (c *coder) moment(v *int64) {
+	c.i64(v)
+	if c.reading && *v != 0 {
+		*v += c.shift
+	}
 }
 
 // below is a byte that must be less than limit.
@@ -155,7 +165,7 @@ func (c *coder) conn(r *saved) {
 	if c.reading {
 		k.flags = connFlags(flags) & keptFlags
 	}
-	c.i64(&k.deadline)
+	c.moment(&k.deadline)
 	c.u64(&k.Seq)
 	c.u32(&k.Mark)
 	mask := uint16(k.eventMask)
@@ -226,7 +236,7 @@ func (c *coder) state(k *Conn) {
 		return
 	}
 	if k.Proto() == packet.UDP {
-		c.i64(k.streamDeadline())
+		c.moment(k.streamDeadline())
 	}
 }
 
@@ -265,7 +275,7 @@ func (c *coder) expect(x *savedExpect) {
 	c.u16(&x.SavedL4)
 	c.addr(&x.SavedAddr, x.Tuple.L3)
 	c.u64(&x.Seq)
-	c.i64(&x.deadline)
+	c.moment(&x.deadline)
 }
 
 // key is a record of a key of PPTP.

@@ -39,7 +39,7 @@ func (c *coder) mapping(m *Mapping) {
 	c.u16(&m.Pool.MaxPort)
 	c.truth(&m.Pool.HasPorts)
 	c.truth(&m.Pool.Random)
-	c.i64(&m.heldUntil)
+	c.moment(&m.heldUntil)
 }
 
 // saveMappings writes all of them. One that is used is held until then plus

@@ -98,6 +98,9 @@ func (r *Rounds) sum(k *Conn) uint64 {
 // Loading fills an empty table from rounds. Until the last one it has no
 // expectations, and is not used.
 type Loading struct {
+	// Shift is as in LoadSnapshot, to be set before the first round.
+	Shift func(written int64) int64
+
 	tb    *Table
 	bySeq map[uint64]ID
 	sides map[uint64]uint8 // of connections that have a mapping
@@ -124,7 +127,7 @@ func (l *Loading) Round(b []byte) (now int64, over bool, err error) {
 	if l.err != nil {
 		return 0, false, l.err
 	}
-	x, now, kind, err := readSnapshot(b)
+	x, now, kind, err := readSnapshot(b, l.Shift)
 	if err == nil && kind == snapshotWhole {
 		err = ErrSnapshotKind
 	}
@@ -157,7 +160,9 @@ func (l *Loading) Abandon(now int64) *Loading {
 		l.tb.Reap()
 		l.tb.mappings = mappings{}
 	})
-	return l.tb.Loading()
+	next := l.tb.Loading()
+	next.Shift = l.Shift
+	return next
 }
 
 // quietly calls f, of which nobody hears.
@@ -201,7 +206,7 @@ func (l *Loading) enter(x *loaded, kind uint8) {
 func (l *Loading) find(seq uint64) *Conn { return l.tb.ByID(l.bySeq[seq]) }
 
 // readSnapshot reads a snapshot of any kind.
-func readSnapshot(b []byte) (x loaded, now int64, kind uint8, err error) {
+func readSnapshot(b []byte, shift func(int64) int64) (x loaded, now int64, kind uint8, err error) {
 	head := len(snapshotMagic) + 4
 	switch {
 	case len(b) < head || string(b[:len(snapshotMagic)]) != snapshotMagic:
@@ -214,6 +219,10 @@ func readSnapshot(b []byte) (x loaded, now int64, kind uint8, err error) {
 	c := coder{b: b[head : len(b)-4], reading: true}
 	c.below(&kind, snapshotKinds)
 	c.i64(&now)
+	if shift != nil {
+		c.shift = shift(now)
+		now += c.shift
+	}
 	x, ok := c.records()
 	if !ok || x.end.seq < x.lastSeq || x.end.expectSeq < x.lastExpect || kind == snapshotWhole && len(x.gone) > 0 {
 		return x, 0, 0, ErrSnapshotDamaged

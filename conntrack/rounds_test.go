@@ -154,7 +154,7 @@ func TestRoundsThatAreNotRightAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := empty(tb).LoadSnapshot(round(tb.Rounds(), true)); !errors.Is(err, ErrSnapshotKind) {
+	if _, err := empty(tb).LoadSnapshot(round(tb.Rounds(), true), nil); !errors.Is(err, ErrSnapshotKind) {
 		t.Error("a round as a snapshot: ", err)
 	}
 }

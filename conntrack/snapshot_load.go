@@ -7,15 +7,16 @@ import (
 )
 
 // LoadSnapshot fills an empty table from a snapshot and returns when that was
-// written. Of two connections that have a tuple the younger is taken. Helpers
+// written, by the reader's clock. shift says for that time how many ns timeouts have to run on for, because
+// the clocks of writer and reader differ; nil for clocks that are one. Of two connections that have a tuple the younger is taken. Helpers
 // and timeout policies that the table does not know are left out. After an
 // error the table is as it was.
-func (tb *Table) LoadSnapshot(b []byte) (now int64, err error) {
+func (tb *Table) LoadSnapshot(b []byte, shift func(written int64) int64) (now int64, err error) {
 	l := tb.Loading()
 	if l.err != nil {
 		return 0, l.err
 	}
-	x, now, kind, err := readSnapshot(b)
+	x, now, kind, err := readSnapshot(b, shift)
 	if err == nil && kind != snapshotWhole {
 		err = ErrSnapshotKind
 	}

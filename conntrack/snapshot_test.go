@@ -117,7 +117,7 @@ func TestASnapshotIsReadBackEqual(t *testing.T) {
 	tb := filled(t)
 	data := tb.AppendSnapshot([]byte("before"), 42)[6:]
 	back := empty(tb)
-	now, err := back.LoadSnapshot(data)
+	now, err := back.LoadSnapshot(data, nil)
 	if err != nil || now != 42 {
 		t.Fatal(now, err)
 	}
@@ -144,8 +144,40 @@ func TestASnapshotIsReadBackEqual(t *testing.T) {
 	if err := back.Check(); err != nil || back.Len() != 0 || back.Expects() != 0 {
 		t.Error(err, back.Len(), back.Expects())
 	}
-	if _, err := tb.LoadSnapshot(data); !errors.Is(err, ErrNotEmpty) {
+	if _, err := tb.LoadSnapshot(data, nil); !errors.Is(err, ErrNotEmpty) {
 		t.Error("into a table with connections: ", err)
+	}
+}
+
+func TestTimeoutsOfASnapshotAreShifted(t *testing.T) {
+	const hour = 3600 * second
+	tb := filled(t)
+	by := func(d int64) func(int64) int64 { return func(int64) int64 { return d } }
+	later, back := empty(tb), empty(tb)
+	now, err := later.LoadSnapshot(tb.AppendSnapshot(nil, epoch), by(hour))
+	if err != nil || now != epoch+hour {
+		t.Fatal(now, err)
+	}
+	if _, err := back.LoadSnapshot(later.AppendSnapshot(nil, now), by(-hour)); err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(image(tb), image(back)) {
+		t.Error("an hour later and an hour earlier is not the same")
+	}
+	for slot := uint32(1); slot < tb.used; slot++ {
+		k := tb.conn(slot)
+		if k.flags&live == 0 {
+			continue
+		}
+		c, _ := later.Lookup(&k.Tuple[Original], 0)
+		if c == nil || c.deadline != k.deadline+hour {
+			t.Fatalf("%v: ends at %v", k.Tuple[Original], c)
+		}
+	}
+	later.Tick(epoch + hour - second)
+	later.Reap()
+	if later.Len() != tb.Len() {
+		t.Errorf("%d connections are left of %d before their hour", later.Len(), tb.Len())
 	}
 }
 
@@ -156,7 +188,7 @@ func TestADamagedSnapshotIsRefused(t *testing.T) {
 	try := func(what string, b []byte, want error) {
 		t.Helper()
 		back := empty(tb)
-		if _, err := back.LoadSnapshot(b); !errors.Is(err, want) {
+		if _, err := back.LoadSnapshot(b, nil); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 		if back.Len() != 0 || back.Check() != nil {
@@ -200,7 +232,7 @@ func TestASnapshotInStepsKeepsWhatStays(t *testing.T) {
 		t.Fatalf("%d steps, %d ended", steps, len(gone))
 	}
 	back := empty(tb)
-	if _, err := back.LoadSnapshot(b); err != nil {
+	if _, err := back.LoadSnapshot(b, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := back.Check(); err != nil {
@@ -233,7 +265,7 @@ func FuzzLoadSnapshot(f *testing.F) {
 			binary.LittleEndian.PutUint32(b[len(b)-4:], crc32.Checksum(b[:len(b)-4], crc32.MakeTable(crc32.Castagnoli)))
 		}
 		back := empty(tb)
-		if _, err := back.LoadSnapshot(b); err != nil {
+		if _, err := back.LoadSnapshot(b, nil); err != nil {
 			if back.Len() != 0 {
 				t.Fatal("something was entered")
 			}
@@ -243,7 +275,7 @@ func FuzzLoadSnapshot(f *testing.F) {
 			t.Fatal(err)
 		}
 		again := empty(tb)
-		if _, err := again.LoadSnapshot(back.AppendSnapshot(nil, epoch)); err != nil {
+		if _, err := again.LoadSnapshot(back.AppendSnapshot(nil, epoch), nil); err != nil {
 			t.Fatal("what was written is not read: ", err)
 		}
 		back.Tick(epoch)

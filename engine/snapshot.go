@@ -39,12 +39,13 @@ func (m *Machine) steps(s *conntrack.Snapshot, b []byte) []byte {
 }
 
 // LoadSnapshot takes over what AppendSnapshot wrote, before the first packet.
-// Timeouts go on from when they were: what ended meanwhile is gone at the first
+// Timeouts go on from when they were, or from where shift says (see
+// conntrack.Table.LoadSnapshot): what ended meanwhile is gone at the first
 // packet. Errors are conntrack.SnapshotError; the machine is as it was then.
-func (m *Machine) LoadSnapshot(b []byte) (err error) {
+func (m *Machine) LoadSnapshot(b []byte, shift func(written int64) int64) (err error) {
 	m.Do(func() {
 		var now int64
-		if now, err = m.env.CT.LoadSnapshot(b); err == nil {
+		if now, err = m.env.CT.LoadSnapshot(b, shift); err == nil {
 			m.clock(now)
 		}
 	})

@@ -41,7 +41,7 @@ func TestASnapshotIsWrittenWhileWorkersRun(t *testing.T) {
 			}
 			check := func(data []byte) *Machine {
 				n := gateway(t, rules)
-				if err := n.LoadSnapshot(data); err != nil {
+				if err := n.LoadSnapshot(data, nil); err != nil {
 					t.Error(err)
 				} else if err := n.Conntrack().Check(); err != nil {
 					t.Error(err)
@@ -60,7 +60,7 @@ func TestASnapshotIsWrittenWhileWorkersRun(t *testing.T) {
 			if a, b := m.Conntrack(), n.Conntrack(); a.Len() != b.Len() || a.Stats() != b.Stats() || a.Len() == 0 {
 				t.Errorf("%d connections, %d came back", a.Len(), b.Len())
 			}
-			if err := n.LoadSnapshot(nil); !errors.Is(err, conntrack.ErrNotEmpty) {
+			if err := n.LoadSnapshot(nil, nil); !errors.Is(err, conntrack.ErrNotEmpty) {
 				t.Error(err)
 			}
 		})

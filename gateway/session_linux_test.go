@@ -33,6 +33,9 @@ var families = []struct{ name, ping, client, server, far, wan, lan, url string }
 // gateway and through weir with each kind of link, and compares outcomes and
 // connections. No inside address is seen outside of any of them.
 func TestSessionsOfProgramsAreAsThroughLinux(t *testing.T) {
+	if testing.Short() {
+		t.Skip("programs of others take long")
+	}
 	for _, p := range []string{"iptables-legacy-restore", "conntrack", "ss"} {
 		if _, err := exec.LookPath(p); err != nil {
 			t.Skipf("%s is not installed", p)

@@ -20,7 +20,10 @@ func (g *Gateway) readState() {
 		return
 	}
 	if err == nil {
-		err = g.eng.LoadSnapshot(b)
+		err = g.eng.LoadSnapshot(b, func(written int64) int64 {
+			// Later than now: somebody has set the clock back.
+			return min(0, g.clock()-written)
+		})
 	}
 	if err != nil {
 		g.log.Error("the state was not read: starting without connections", "file", g.opt.State, "error", err)

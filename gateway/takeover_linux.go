@@ -203,7 +203,18 @@ func (g *Gateway) takeOver(c *net.UnixConn) error {
 // takeConnections reads rounds until the last one.
 func (g *Gateway) takeConnections(c *net.UnixConn) error {
 	say := func(b byte) error { _, err := c.Write([]byte{b}); return err }
+	// The wall clock may have been set since the predecessor began. What
+	// the first round took to come is little beside a timeout.
+	var apart *int64
+	shift := func(written int64) int64 {
+		if apart == nil {
+			d := g.clock() - written
+			apart = &d
+		}
+		return *apart
+	}
 	l := g.eng.Conntrack().Loading()
+	l.Shift = shift
 	for {
 		b, err := readPart(c, takeoverMaxSnap)
 		if err != nil {
@@ -219,7 +230,7 @@ func (g *Gateway) takeConnections(c *net.UnixConn) error {
 			if b, err = readPart(c, takeoverMaxSnap); err != nil {
 				return err
 			}
-			if err := g.eng.LoadSnapshot(b); err != nil {
+			if err := g.eng.LoadSnapshot(b, shift); err != nil {
 				_ = say(takeoverWrong)
 				return err
 			}

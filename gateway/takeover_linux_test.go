@@ -275,7 +275,7 @@ func TestASuccessorThatFailsChangesNothing(t *testing.T) {
 			read(u) // all of them again
 			last := parts[len(parts)-1]
 			back := conntrack.New(conntrack.DefaultConfig())
-			if _, err := back.LoadSnapshot(last); err != nil || back.Len() == 0 {
+			if _, err := back.LoadSnapshot(last, nil); err != nil || back.Len() == 0 {
 				t.Errorf("the whole snapshot: %v, %d", err, back.Len())
 			}
 		}},

@@ -59,7 +59,7 @@ func TestMappingsComeBackFromASnapshot(t *testing.T) {
 		n := newBed(t, s, true)
 		n.now = k.now
 		if restored {
-			if err := n.m.LoadSnapshot(data); err != nil {
+			if err := n.m.LoadSnapshot(data, nil); err != nil {
 				t.Fatal(err)
 			}
 			all, held := k.m.Conntrack().Mappings()
