@@ -25,6 +25,9 @@
 // Accounting and time stamps are parallel chunks that exist only when the
 // sysctl was on for some connection.
 //
+// Mappings (mapping.go) are what endpoint-independent NAT needs beyond Linux: the
+// outer endpoint that a source keeps. Package nat chooses them.
+//
 // # Locks
 //
 // One goroutine at a time may use a Table, beside any number that have a Lane

@@ -2,7 +2,8 @@
 // once a connection and side, writes it into the connection's reply tuple, and
 // rewrites every packet from the tuples alone. It stores nothing of its own:
 // the translation of one direction is the inverse of the other direction's
-// tuple.
+// tuple. Endpoint-independent mappings, which Linux does not have (mapping.go),
+// are a conntrack.Mapping beside that, from which new connections take theirs.
 //
 // Hook is what runs at a hook point for each packet; Setup, NullBinding,
 // Masquerade, Redirect and Netmap are what targets of the nat table do.

@@ -175,3 +175,32 @@ func TestRulesComeBeforeMappings(t *testing.T) {
 		t.Error("the mapping of a port without a rule does not let in")
 	}
 }
+
+// TestMappingsComeWithRounds hands a machine over while mappings begin and end.
+func TestMappingsComeWithRounds(t *testing.T) {
+	s := setting{filtering: "address-dependent"}
+	k, n := newBed(t, s, true), newBed(t, s, true)
+	rounds, loading := k.m.Conntrack().Rounds(), n.m.Conntrack().Loading()
+	var outer []end
+	for i := range uint16(5) {
+		h := at(b, 5000)
+		h.addr = a
+		for range i {
+			h.addr = h.addr.Next()
+		}
+		outer = append(outer, k.open(wire.ProtoUDP, h, at(r1, 80)))
+		k.wait(90)
+		data, _ := k.m.AppendRound(nil, rounds, k.now, i == 4)
+		if over, err := n.m.LoadRound(loading, data); err != nil || over != (i == 4) {
+			t.Fatal(over, err)
+		}
+	}
+	all, held := k.m.Conntrack().Mappings()
+	if x, y := n.m.Conntrack().Mappings(); x != all || y != held || held == 0 || held == all {
+		t.Errorf("%d mappings, %d held down; %d and %d came", all, held, x, y)
+	}
+	n.now = k.now
+	if !n.in(wire.ProtoUDP, at(r1, 81), outer[4], at(a.Next().Next().Next().Next(), 5000)) || n.in(wire.ProtoUDP, at(r2, 80), outer[4], at(a, 5000)) {
+		t.Error("filtering is not as it was")
+	}
+}
