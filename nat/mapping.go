@@ -53,7 +53,9 @@ func (s *search) mapped(cur *conntrack.Tuple) (conntrack.Tuple, bool) {
 			return t, s.exhausted("its mapping would have two connections with one answer")
 		}
 	}
-	m.Filter = r.Filter
+	if r.behind == 0 {
+		m.Filter = r.Filter // the rule that was asked last
+	}
 	s.tb.UseMapping(s.c, conntrack.MappingOfSource, m, &cur.Dst)
 	return t, true
 }
@@ -78,11 +80,12 @@ func (r *Range) pool() conntrack.Pool {
 	}
 }
 
-// poolRange is the range of another mapping's pool.
+// poolRange is the range of another mapping's pool. Who is let in to a mapping from
+// there is left to the rule that its source will meet.
 func poolRange(m *conntrack.Mapping) Range {
 	p := &m.Pool
 	r := Range{
-		Flags: MapIPs | EndpointIndependent, Filter: m.Filter, behind: m.Out,
+		Flags: MapIPs | EndpointIndependent, behind: m.Out,
 		MinAddr: p.MinAddr, MaxAddr: p.MaxAddr, MinPort: p.MinPort, MaxPort: p.MaxPort,
 	}
 	if p.HasPorts {

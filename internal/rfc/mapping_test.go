@@ -204,3 +204,22 @@ func TestMappingsComeWithRounds(t *testing.T) {
 		t.Error("filtering is not as it was")
 	}
 }
+
+// TestOneMappingDoesNotOpenAnother hairpins between hosts whose rules filter
+// differently: each keeps its own filtering.
+func TestOneMappingDoesNotOpenAnother(t *testing.T) {
+	k := newBed(t, setting{match: "-s 192.0.2.10", filtering: "endpoint-independent",
+		more: "-A POSTROUTING -s 192.0.2.20 -o wan -j MASQUERADE --mapping endpoint-independent --filtering address-dependent\n"}, true)
+	outer, strict := k.open(wire.ProtoUDP, at(a, 5000), at(r1, 80)), k.open(wire.ProtoUDP, at(b, 6000), at(r1, 80))
+	if !k.in(wire.ProtoUDP, at(b, 6000), outer, at(a, 5000)) || !k.in(wire.ProtoUDP, at(b, 7000), outer, at(a, 5000)) {
+		t.Fatal("no hairpin")
+	}
+	for _, c := range []struct{ outer, inside end }{{strict, at(b, 6000)}, {at(ext, 7000), at(b, 7000)}} {
+		if k.in(wire.ProtoUDP, at(r2, 9), c.outer, c.inside) {
+			t.Errorf("a stranger is let in to %v", c.inside)
+		}
+	}
+	if !k.in(wire.ProtoUDP, at(r1, 81), strict, at(b, 6000)) || !k.in(wire.ProtoUDP, at(r2, 9), outer, at(a, 5000)) {
+		t.Error("who may come in is not let in")
+	}
+}
