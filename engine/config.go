@@ -10,6 +10,7 @@ import (
 	"weir/ipset"
 	ipsettext "weir/ipset/text"
 	"weir/nfacct"
+	"weir/osf"
 	"weir/packet"
 	"weir/route"
 	"weir/router"
@@ -46,6 +47,8 @@ type Config struct {
 	// Accounts is a text as "nfacct list" writes it: the accounting objects
 	// that rules may name.
 	Accounts Text
+	// Fingerprints is a text as pf.os, for rules with -m osf.
+	Fingerprints Text
 	// Proc is state of rules that have a name, as files of /proc/net show it,
 	// and Jiffies what the tick counter stood at when they were read; 0 takes
 	// the newest time in them.
@@ -150,6 +153,9 @@ func New(c Config) (*Machine, []error) {
 	}
 	if m.known.Timeouts, line, col, msg = conntrack.ParsePolicies(c.Timeouts.Text); line > 0 {
 		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Timeouts.Name, Line: line, Col: col}, Msg: msg})
+	}
+	if m.known.Fingerprints, line, msg = osf.Parse(c.Fingerprints.Text); line > 0 {
+		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Fingerprints.Name, Line: line, Col: 1}, Msg: msg})
 	}
 	for _, p := range m.known.Timeouts {
 		m.env.CT.AddTimeoutPolicy(p)

@@ -134,6 +134,7 @@ func fixed(a, b *machine.Machine) (errs []error) {
 	}{
 		{"names", a.Names, b.Names}, {"labels", a.Labels, b.Labels},
 		{"accounting objects", a.Accounts, b.Accounts}, {"timeout policies", a.Timeouts, b.Timeouts},
+		{"fingerprints", a.Fingerprints, b.Fingerprints},
 	} {
 		if !bytes.Equal(f.a.Text, f.b.Text) {
 			refuse("other " + f.what + " in " + cmp.Or(f.b.Name, f.a.Name))

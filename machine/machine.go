@@ -42,6 +42,9 @@ type Machine struct {
 	Timeouts File
 	// Accounts is the text of nfacct.list, as nfacct list writes it.
 	Accounts File
+	// Fingerprints is the text of pf.os: what the first segments of operating
+	// systems look like.
+	Fingerprints File
 	// Proc is the files of the directories xt_recent, ipt_hashlimit and
 	// ip6t_hashlimit, as /proc/net shows them; Jiffies the number in the file
 	// jiffies, what the tick counter stood at when they were read. 0: unknown.
@@ -201,6 +204,7 @@ func (l *loader) rest(dir string) {
 	l.m.Connections = l.read(dir, "conntrack.save")
 	l.m.Labels = l.read(dir, "connlabel.conf")
 	l.m.Accounts = l.read(dir, "nfacct.list")
+	l.m.Fingerprints = l.read(dir, "pf.os")
 	l.m.Timeouts = l.read(dir, "timeout.conf")
 	l.proc(dir)
 	l.m.Users, l.m.Groups = l.ids(l.read(dir, "passwd")), l.ids(l.read(dir, "group"))

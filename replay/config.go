@@ -17,7 +17,8 @@ func Config(m *machine.Machine, seed uint64) engine.Config {
 		Ifaces: m.Ifaces, Routes: m.Routes, Policy: m.Policy, Complete4: m.Complete4, Complete6: m.Complete6,
 		Rules4: engine.Text(m.Rules4), Rules6: engine.Text(m.Rules6), Sets: engine.Text(m.IPSets),
 		Connections: engine.Text(m.Connections), Labels: engine.Text(m.Labels), Accounts: engine.Text(m.Accounts), Timeouts: engine.Text(m.Timeouts),
-		Users: m.Users, Groups: m.Groups,
+		Fingerprints: engine.Text(m.Fingerprints),
+		Users:        m.Users, Groups: m.Groups,
 		Sysctl: m.Sysctl, Listen: m.Listen, Seed: seed, Setup: setup(m),
 	}
 }

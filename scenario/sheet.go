@@ -32,7 +32,7 @@ import (
 //	    refused              -m length --length 65536
 //
 // A section of rules names table and chain; "rules.v4" and "rules.v6" are of
-// one family, "rules" is loaded into both. Sections machine, ipset.save and nfacct.list may
+// one family, "rules" is loaded into both. Sections machine, ipset.save, nfacct.list, timeout.conf and pf.os may
 // stand in front; without the first, lan0 is 192.0.2.0/24 and 2001:db8:1::/64
 // and everything else is behind wan0. Under want stands for each rule which of
 // the packets it matched, as recorded from Linux; in the file of a target also
@@ -75,19 +75,16 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 	}
 	secs := s.sections(src, fail)
 	yaml, at := []byte(sheetMachine), 0
-	var sets, accounts, timeouts, packets *section
+	var packets *section
+	files := map[string]*section{}
 	for i := range secs {
 		sec := &secs[i]
 		w := strings.Fields(sec.name)
 		switch {
 		case sec.name == "machine":
 			yaml, at = sec.text, sec.line
-		case sec.name == "ipset.save":
-			sets = sec
-		case sec.name == "nfacct.list":
-			accounts = sec
-		case sec.name == "timeout.conf":
-			timeouts = sec
+		case sec.name == "ipset.save", sec.name == "nfacct.list", sec.name == "timeout.conf", sec.name == "pf.os":
+			files[sec.name] = sec
 		case sec.name == "packets":
 			packets = sec
 		case sec.name == "want":
@@ -95,7 +92,7 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 		case len(w) == 3 && (w[0] == "rules" || w[0] == "rules.v4" || w[0] == "rules.v6"):
 			s.add(sec, w)
 		default:
-			fail(sec.line, 4, "no section is called "+sec.name+": machine, ipset.save, nfacct.list, timeout.conf, rules TABLE CHAIN, packets, want")
+			fail(sec.line, 4, "no section is called "+sec.name+": machine, ipset.save, nfacct.list, timeout.conf, pf.os, rules TABLE CHAIN, packets, want")
 		}
 	}
 	m, merrs := machine.FromYAML(name, yaml, at)
@@ -104,14 +101,10 @@ func ParseSheet(name string, src []byte) (*Sheet, []error) {
 	if len(errs) > 0 {
 		return s, errs
 	}
-	if sets != nil {
-		m.IPSets = machine.File{Name: name, Text: append(slices.Repeat([]byte{'\n'}, sets.line), sets.text...)}
-	}
-	if timeouts != nil {
-		m.Timeouts = machine.File{Name: name, Text: append(slices.Repeat([]byte{'\n'}, timeouts.line), timeouts.text...)}
-	}
-	if accounts != nil {
-		m.Accounts = machine.File{Name: name, Text: append(slices.Repeat([]byte{'\n'}, accounts.line), accounts.text...)}
+	for file, to := range map[string]*machine.File{"ipset.save": &m.IPSets, "nfacct.list": &m.Accounts, "timeout.conf": &m.Timeouts, "pf.os": &m.Fingerprints} {
+		if sec := files[file]; sec != nil {
+			*to = machine.File{Name: name, Text: append(slices.Repeat([]byte{'\n'}, sec.line), sec.text...)}
+		}
 	}
 	if packets != nil {
 		s.packets(packets, fail)

@@ -4,6 +4,7 @@ import (
 	"weir/conntrack"
 	"weir/conntrack/show"
 	"weir/nfacct"
+	"weir/osf"
 )
 
 // Known is what rules may name beside sets: what on a Linux machine stands in
@@ -16,6 +17,8 @@ type Known struct {
 	Accounts *nfacct.Objects
 	// Timeouts are the timeout policies of nfct(8).
 	Timeouts []conntrack.TimeoutPolicy
+	// Fingerprints are those of pf.os.
+	Fingerprints *osf.List
 	// Users and Groups are the numbers of passwd and group; nil is Debian's.
 	Users, Groups map[string]uint32
 }

@@ -58,7 +58,7 @@ A first look:
   weir trace examples/home-router examples/home-router/browse.pcapng
   weir trace MACHINE --packet 'lan0 tcp 192.0.2.10:4000 > 198.51.100.1:443 S'
 
-A machine directory holds machine.yaml (or addr.json and route.json as "ip -j" prints them), rules.v4 and rules.v6 as iptables-save prints them, and optionally ipset.save, conntrack.save, connlabel.conf, nfacct.list, passwd, group, sysctl.conf and sockets.txt. "weir snapshot DIR" takes one from the Linux machine it runs on.`
+A machine directory holds machine.yaml (or addr.json and route.json as "ip -j" prints them), rules.v4 and rules.v6 as iptables-save prints them, and optionally ipset.save, conntrack.save, connlabel.conf, nfacct.list, timeout.conf, pf.os, passwd, group, sysctl.conf, rule.json and sockets.txt. "weir snapshot DIR" takes one from the Linux machine it runs on.`
 
 // env is where a command reads and writes; tests put their own here.
 type env struct {

@@ -26,7 +26,7 @@ const module = "weir"
 // only tests may import them.
 var layers = map[string]int{
 	"packet": 0, "iface": 0, "trace": 0, "internal/siphash": 0, "internal/jhash": 0, "internal/cbpf": 0,
-	"conntrack": 1, "defrag": 1, "socket": 1, "ipset": 1, "nfacct": 1, "route": 1, "trace/render": 1,
+	"conntrack": 1, "defrag": 1, "osf": 1, "socket": 1, "ipset": 1, "nfacct": 1, "route": 1, "trace/render": 1,
 	"hook": 2, "conntrack/show": 2, "trace/filter": 2, "xtables/names": 2,
 	"ipset/text": 3, "nat": 3, "router": 3, "xtables/logline": 3,
 	"conntrack/verbs": 4, "helper": 4, "synproxy": 4, "xtables": 4, "xtables/args": 5, "xtables/rateest": 5,

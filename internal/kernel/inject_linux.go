@@ -21,8 +21,9 @@ type Kernel struct {
 	poll   []unix.PollFd // tuns, events, nflog
 	buf    []byte
 	// sockets are those of Config.Listen.
-	sockets []int
-	named   bool // Config.Named
+	sockets      []int
+	fingerprints string // that Close takes away
+	named        bool   // Config.Named
 	// standard is what the keys of Config.Sysctl were before.
 	standard map[string]string
 }

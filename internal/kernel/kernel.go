@@ -58,6 +58,9 @@ type Config struct {
 	// Named loads only the tables that the rules name: a table registers its
 	// hooks when it is first used, and nat switches connection tracking on.
 	Named bool
+	// Fingerprints is pf.os for nfnl_osf(8). The kernel has one list for all
+	// namespaces; Close takes these away again.
+	Fingerprints string
 	// Listen are the machine's sockets.
 	Listen []Socket
 	// Trace collects TRACE lines and the reasons of log_invalid.

@@ -108,6 +108,12 @@ func (k *Kernel) setup(c Config) error {
 			return err
 		}
 	}
+	if c.Fingerprints != "" {
+		k.fingerprints = c.Fingerprints
+		if err := fingerprints(c.Fingerprints); err != nil {
+			return err
+		}
+	}
 	for _, r := range c.Policy {
 		// The thread is the namespace's already.
 		if out, err := exec.Command("ip", append([]string{r[0], "rule", "add"}, r[1:]...)...).CombinedOutput(); err != nil {
@@ -313,6 +319,9 @@ func (k *Kernel) Close() {
 	if k.ns == nil {
 		return
 	}
+	if k.fingerprints != "" {
+		_ = fingerprints(k.fingerprints, "-d") // some may be of somebody else
+	}
 	tuns, fds := k.tuns, append(k.sockets, k.raw4, k.raw6)
 	for _, s := range []*socket{k.ctl, k.events, k.nflog} {
 		if s != nil {
@@ -336,3 +345,20 @@ func (k *Kernel) Close() {
 }
 
 func parseNet(p netip.Prefix) (net.IP, *net.IPNet, error) { return net.ParseCIDR(p.Masked().String()) }
+
+// fingerprints runs nfnl_osf, which reads files only.
+func fingerprints(text string, flags ...string) error {
+	f, err := os.CreateTemp("", "pf.os")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if out, err := exec.Command("nfnl_osf", append(flags, "-f", f.Name())...).CombinedOutput(); err != nil {
+		return fmt.Errorf("kernel: nfnl_osf: %w: %s", err, out)
+	}
+	return nil
+}

@@ -58,6 +58,8 @@ func logs(list []hook.LogRecord) (trace, invalid []string) {
 			trace = append(trace, t)
 		case strings.HasPrefix(l.Source, "nf_ct_"):
 			invalid = append(invalid, strings.TrimSpace(l.Source+": "+l.Text))
+		case l.Source == "osf":
+			invalid = append(invalid, l.Text)
 		}
 	}
 	return trace, invalid

@@ -219,7 +219,7 @@ var readOnly = []string{"net.netfilter.nf_conntrack_max", "net.nf_conntrack_max"
 // kernelConfig is the machine of a scenario for the kernel.
 func kernelConfig(f *scenario.File) (kernel.Config, error) {
 	m := f.Machine
-	c := kernel.Config{Sysctl: maps.Clone(m.Sysctl), Named: true, Trace: true}
+	c := kernel.Config{Sysctl: maps.Clone(m.Sysctl), Named: true, Trace: true, Fingerprints: string(m.Fingerprints.Text)}
 	for _, k := range readOnly {
 		if _, ok := c.Sysctl[k]; ok {
 			return c, fmt.Errorf("%s is one value of the whole system", k)

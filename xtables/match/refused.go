@@ -13,7 +13,6 @@ func Refused() []xtables.MatchExt {
 		{"cgroup", "weir has no processes to ask", xtables.Both},
 		{"ipvs", "weir has no virtual servers", xtables.Both},
 		{"l2tp", "iptables has no such match", xtables.Both},
-		{"osf", "there are no operating system fingerprints", xtables.Both},
 		{"unclean", "the kernel has no such match", xtables.V4},
 	} {
 		list = append(list, xtables.MatchExt{Name: r.name, Families: r.fs, Refuse: r.why, Doc: "no: " + r.why})

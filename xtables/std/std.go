@@ -50,6 +50,7 @@ func Matches() []xtables.MatchExt {
 		match.MH(),
 		match.Multiport(),
 		match.Nfacct(),
+		match.OSF(),
 		match.Owner(),
 		match.Physdev(),
 		match.Pkttype(),
