@@ -88,6 +88,9 @@ type Config struct {
 	// Setup, if set, has the last word in New: what it says is wrong is an
 	// error of the configuration.
 	Setup func(*Machine) []error
+	// Idle is told when a timer of -j IDLETIMER ran out, and when it did: with
+	// the next packet or Tick. Nil for nobody.
+	Idle func(t *xtables.IdleTimer, at int64)
 	// Log takes what rules log, beside Result.Logs; nil for nobody.
 	Log hook.Logger
 }
@@ -127,7 +130,7 @@ func New(c Config) (*Machine, []error) {
 		ct.HashKey[i] = uint64(key.Uint32())<<32 | uint64(key.Uint32())
 	}
 	m.routing = route.Options{Rules: c.Policy, Complete4: c.Complete4, Complete6: c.Complete6, Anycast6: rc.Forward6}
-	m.sink.log = c.Log
+	m.sink.log, m.idle = c.Log, c.Idle
 	m.env = hook.Env{
 		CT:      conntrack.New(ct),
 		Routes:  route.New(set, c.Routes, m.routing),

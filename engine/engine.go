@@ -37,6 +37,7 @@ type Machine struct {
 	rec   trace.Recorder
 	// tracing: the next packets are recorded; watching: this one is.
 	tracing, watching bool
+	idle              func(*xtables.IdleTimer, int64)
 	watcher           Watcher
 	ready             bool
 	// unclocked: timeouts that were loaded begin with the first packet.
@@ -236,8 +237,23 @@ func (m *Machine) tick(now int64) {
 		}
 		m.env.CT.Tick(now)
 		m.router.Tick(now)
+		if m.shared.IdleDue(now) {
+			m.shared.PassIdle(now, m.idled)
+		}
 	}
 }
+
+// idled tells of a timer that ran out.
+func (m *Machine) idled(t *xtables.IdleTimer, at int64) {
+	m.sink.logs = append(m.sink.logs, hook.LogRecord{Source: "IDLETIMER", Level: 6, Text: t.Label + " is idle"})
+	if m.idle != nil {
+		m.idle(t, at)
+	}
+}
+
+// IdleTimers are the timers of -j IDLETIMER by their labels. They may be read
+// between packets.
+func (m *Machine) IdleTimers() []*xtables.IdleTimer { return m.shared.IdleTimers() }
 
 func (m *Machine) refuse(r hook.Reason) Result {
 	m.drops[r]++

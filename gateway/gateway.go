@@ -19,6 +19,7 @@ import (
 	"weir/iface"
 	"weir/machine"
 	"weir/replay"
+	"weir/xtables"
 )
 
 // Options are what a gateway takes from outside. The zero value is good.
@@ -114,6 +115,9 @@ func New(dir string, o Options) (*Gateway, []error) {
 	c.Start = g.clock()
 	c.Log = o.Log
 	c.Handover = m.LocalTUN != ""
+	c.Idle = func(t *xtables.IdleTimer, at int64) {
+		g.log.Info("idle timer ran out", "label", t.Label, "at", time.Unix(0, at).UTC())
+	}
 	if c.Log == nil {
 		g.lines = newLines(g.log)
 		c.Log = g.lines

@@ -9,6 +9,8 @@ type Shared struct {
 	Sets *ipset.Sets
 
 	named map[string]*named
+	// idleNext is when the next timer runs out, 0 if that is not known yet.
+	idleNext int64
 }
 
 // named is state with a name, and how many rules use it.

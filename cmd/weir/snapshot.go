@@ -44,6 +44,7 @@ var parts = []part{
 	{"rule6.json", [][]string{{"ip", "-j", "-6", "rule"}}, true},
 	{"ipset.save", [][]string{{"ipset", "save"}}, true},
 	{"nfacct.list", [][]string{{"nfacct", "list"}}, true},
+	{"timeout.conf", [][]string{{"nfct", "list", "timeout"}}, true},
 	{"connlabel.conf", [][]string{{"cat", "/etc/xtables/connlabel.conf"}}, true},
 	{"sockets.txt", [][]string{{"ss", "-HOlntue", "--inet-sockopt"}, {"ss", "-Hlntu"}}, false},
 }

@@ -52,8 +52,9 @@ func newCommander(t *testing.T) *commander {
 	return x
 }
 
-// run gives a command line to both and compares.
-func (x *commander) run(t *testing.T, line string) {
+// run gives a command line to both and compares; it returns how the real one
+// ended.
+func (x *commander) run(t *testing.T, line string) int {
 	t.Helper()
 	args := strings.Fields(line)
 	name, first := "conntrack", []string(nil)
@@ -75,12 +76,13 @@ func (x *commander) run(t *testing.T, line string) {
 	x.w.m.Conntrack().Reap()
 	if res.Status != status || string(res.Stderr) != said {
 		t.Errorf("conntrack %s\nLinux ends with %d and says\n%s%sweir  ends with %d and says\n%s%s", line, status, said, head(out), res.Status, res.Stderr, head(string(res.Stdout)))
-		return
+		return status
 	}
 	if strings.HasPrefix(line, "-h") || line == "" || strings.HasPrefix(line, "-U") && !strings.Contains(said, ": 1 flow") {
-		return // weir's own help; and of several that -U changes conntrack shows some by chance
+		return status // weir's own help; and of several that -U changes conntrack shows some by chance
 	}
 	sameLines(t, "conntrack "+line, sorted(out), sorted(string(res.Stdout)), x.slack)
+	return status
 }
 
 // head is the beginning of a long text.
@@ -351,4 +353,31 @@ func TestExpectCommandsAsConntrack(t *testing.T) {
 	} {
 		x.run(t, line)
 	}
+}
+
+// TestCorpusCommandsAsConntrack runs the command lines of conntrack's own tests,
+// which stand beside the project. The real program's answer counts: where it
+// differs from the file's, that is said.
+func TestCorpusCommandsAsConntrack(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "corpus", "conntrack-commands.tsv"))
+	if err != nil {
+		t.Skip("the corpus is not here")
+	}
+	var x *commander
+	file, lines := "", 0
+	var other []string
+	for _, l := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
+		w := strings.Split(l, "\t")
+		if len(w) != 4 {
+			t.Fatalf("not four columns: %q", l)
+		}
+		if w[0] != file {
+			x, file = newCommander(t), w[0]
+		}
+		if status := x.run(t, w[2]); (status == 0) != (w[3] == "OK") {
+			other = append(other, w[0]+":"+w[1])
+		}
+		lines++
+	}
+	t.Logf("%d command lines as the real conntrack; it does not do what stands there in %d: %s", lines, len(other), strings.Join(other, " "))
 }

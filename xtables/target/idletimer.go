@@ -10,20 +10,22 @@ import (
 	"weir/xtables/args"
 )
 
-// IdleTimer is -j IDLETIMER: restarts a timer. Linux tells user space through
-// /sys when it runs out; to packets it does nothing.
+// IdleTimer is -j IDLETIMER: starts a timer over. Who uses the machine is told
+// when it runs out, as Linux tells those who watch a file of /sys; to packets it
+// does nothing.
 func IdleTimer() xtables.TargetExt {
 	return xtables.TargetExt{
 		Name: "IDLETIMER", Families: xtables.Both,
 		Options: append(one("timeout", "label"), flags("alarm")...),
 		Parse:   parseIdleTimer,
-		Doc:     "partly: all options; nobody is told when a timer runs out",
+		Doc:     "all options; `engine.Config.Idle`, the logs of a replay and of a gateway tell when a timer runs out",
 	}
 }
 
 type idleTimerTarget struct {
 	xtables.Use
-	timeout uint32
+	timer   *xtables.IdleTimer
+	timeout uint32 // s
 	label   string
 	alarm   bool
 }
@@ -53,13 +55,20 @@ func parseIdleTimer(_ *xtables.Context, given []xtables.Given) (xtables.Target, 
 
 // Bind refuses a timer of the same name and another kind.
 func (m *idleTimerTarget) Bind(s *xtables.Shared) error {
-	if m.Hold(s, "idletimer/"+m.label, m.alarm) != m.alarm {
+	if m.timer = m.HoldIdle(s, m.label, m.alarm, m.after()); m.timer == nil {
 		return errors.New("--label: there is a timer of that name, with and without --alarm")
 	}
 	return nil
 }
 
-func (*idleTimerTarget) Do(*hook.Traversal) xtables.Code { return xtables.Continue }
+func (m *idleTimerTarget) after() int64 { return int64(m.timeout) * 1e9 }
+
+func (m *idleTimerTarget) Do(t *hook.Traversal) xtables.Code {
+	if m.timer != nil { // rules that were never bound have none
+		m.timer.Restart(t.Now, m.after())
+	}
+	return xtables.Continue
+}
 
 func (m *idleTimerTarget) AppendArgs(b []byte) []byte {
 	b = args.Dec(args.Name(b, false, "timeout"), uint64(m.timeout))
