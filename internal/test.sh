@@ -32,7 +32,7 @@ if [ $root = yes ]; then
 	need=$(missing iptables-legacy:iptables conntrack:conntrack ip:iproute2 tcpdump:tcpdump tc:iproute2 gcc:gcc)
 	[ -z "$need" ] || install $need || fail=1
 	# Programs that weir is tried on; a test whose program is not here says so.
-	more=$(missing ipset:ipset nfct:nfct ufw:ufw fail2ban-server:fail2ban shorewall:shorewall stun:stun-client)
+	more=$(missing ipset:ipset nfct:nfct ufw:ufw fail2ban-server:fail2ban shorewall:shorewall firehol:firehol stun:stun-client)
 	[ -z "$more" ] || install $more || say "skipped: tests with$more (cannot be installed)"
 	more=$(missing curl:curl dig:bind9-dnsutils iperf3:iperf3 lftp:lftp dnsmasq:dnsmasq-base traceroute:traceroute \
 		tracepath:iputils-tracepath ssh:openssh-client gtlsclient:ngtcp2-client gtlsserver:ngtcp2-server)
