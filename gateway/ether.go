@@ -217,6 +217,14 @@ func (w *etherWriter) add(to, from MAC, b *Packet) {
 	w.frames = append(w.frames, Frame{Head: h[:headLen:headLen], Data: b.Data, Offload: b.Offload})
 }
 
+// gone implements leaver.
+func (e *Ethernet) gone() error {
+	if d, ok := e.FrameDevice.(leaver); ok {
+		return d.gone()
+	}
+	return nil
+}
+
 // Resume takes back a Stop, if the device below can.
 func (e *Ethernet) Resume() error {
 	if r, ok := e.FrameDevice.(interface{ Resume() error }); ok {

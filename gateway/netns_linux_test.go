@@ -271,12 +271,21 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-// wait waits until the text holds s n times; false if the process ended.
+// wait waits until the text holds s n times; false if the process ended, or says
+// nothing of the kind for a minute.
 func (b *logBuffer) wait(s string, n int) bool {
+	late := false
+	t := time.AfterFunc(time.Minute, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		late = true
+		b.cond.Broadcast()
+	})
+	defer t.Stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for strings.Count(b.text.String(), s) < n {
-		if b.over {
+		if b.over || late {
 			return false
 		}
 		b.cond.Wait()
@@ -284,13 +293,31 @@ func (b *logBuffer) wait(s string, n int) bool {
 	return true
 }
 
+// String is what was said up to now.
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // weir starts the command in the namespace and waits until it runs.
 func (h *host) weir(args ...string) *process {
+	h.t.Helper()
+	p := h.launch(nil, args...)
+	p.wait("msg=running", 1)
+	return p
+}
+
+// launch starts the command, which change may change before.
+func (h *host) launch(change func(*exec.Cmd), args ...string) *process {
 	h.t.Helper()
 	p := &process{t: h.t, log: &logBuffer{}, done: make(chan error, 1)}
 	p.log.cond.L = &p.log.mu
 	p.cmd = exec.Command(buildWeir(h.t), args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if change != nil {
+		change(p.cmd)
+	}
 	// The new process belongs to the thread's namespace.
 	if err := h.do(p.cmd.Start); err != nil {
 		h.t.Fatal(err)
@@ -309,18 +336,24 @@ func (h *host) weir(args ...string) *process {
 			<-p.done
 		}
 		if h.t.Failed() {
-			h.t.Logf("weir said:\n%s", p.log.text.String())
+			h.t.Logf("weir said:\n%s", p.log)
 		}
 	})
-	p.wait("msg=running", 1)
 	return p
 }
 
 func (p *process) wait(s string, n int) {
 	p.t.Helper()
 	if !p.log.wait(s, n) {
-		p.t.Fatalf("weir ended before it said %q:\n%s", s, p.log.text.String())
+		p.t.Fatalf("weir ended before it said %q, or hangs:\n%s", s, p.log)
 	}
+}
+
+// alive says that it has not ended.
+func (p *process) alive() bool {
+	p.log.mu.Lock()
+	defer p.log.mu.Unlock()
+	return !p.log.over
 }
 
 // stop ends weir and expects it to end well.

@@ -214,6 +214,17 @@ func (p *packetDev) descriptors() (list []int) {
 	return list
 }
 
+// gone says why there is no such device any more. The sockets hear of it once at most, as
+// of one that is switched off, and perhaps when they send.
+func (p *packetDev) gone() error {
+	q := p.queues[0]
+	if !q.enter() {
+		return nil
+	}
+	defer q.leave()
+	return os.NewSyscallError("SIOCGIFNAME", deviceName(q.fd, q.index))
+}
+
 // ReadFrames implements FrameQueue.
 func (q *packetQueue) ReadFrames(batch []Frame) (n int, err error) {
 	if !q.enter() {
@@ -260,11 +271,7 @@ func (q *packetQueue) receive(most int) (n int, err error) {
 			if err := q.wait(); err != nil {
 				return 0, err
 			}
-		case unix.ENETDOWN:
-			if deviceName(q.fd, q.index) != nil {
-				return 0, os.NewSyscallError("recvmmsg", e)
-			}
-			// switched off; the socket goes on when it is on
+		case unix.ENETDOWN: // switched off; the socket goes on when it is on
 		case unix.EINVAL: // a frame whose segments virtio-net cannot name; it is gone
 			return 0, nil
 		default:

@@ -20,27 +20,40 @@ routes:
 // newEtherWorld connects the hosts with weir by veth.
 func newEtherWorld(t *testing.T, dir string, args ...string) *world {
 	t.Helper()
+	w := newEtherCables(t)
+	w.weir = w.router.weir(append(append([]string{"run"}, args...), dir)...)
+	return w
+}
+
+// newEtherCables is such a world without weir.
+func newEtherCables(t *testing.T) *world {
+	t.Helper()
 	w := &world{client: newHost(t), router: newHost(t), server: newHost(t)}
-	for _, x := range []struct {
-		dev string
-		to  *host
-	}{{"eth0", w.client}, {"eth1", w.server}} {
-		w.router.run("ip", "link", "add", x.dev, "type", "veth", "peer", "name", "wire0", "netns", x.to.path)
-		x.to.script("ip link set wire0 up")
-		// The devices belong to weir: the kernel has no addresses on them.
-		w.router.run("sysctl", "-qw", "net.ipv6.conf."+x.dev+".disable_ipv6=1")
-	}
-	w.server.script(`ip addr add 203.0.113.1/24 dev wire0
-		ip addr add 198.51.100.1/32 dev lo
-		ip addr add 2001:db8:2::1/64 dev wire0 nodad
+	w.cable("eth0", w.client)
+	w.server.script(`ip addr add 198.51.100.1/32 dev lo
 		ip addr add 2001:db8:9::1/128 dev lo`)
+	w.outside()
 	w.client.script(`ip addr add 192.0.2.10/24 dev wire0
 		ip addr add 2001:db8:1::10/64 dev wire0 nodad
 		ip route add default via 192.0.2.1
 		ip route add default via 2001:db8:1::1`)
-	w.sniffer = w.server.sniff("wire0", headLen, "192.0.2.0/24", "2001:db8:1::/64")
-	w.weir = w.router.weir(append(append([]string{"run"}, args...), dir)...)
 	return w
+}
+
+// cable leads from a device of weir to a host.
+func (w *world) cable(dev string, to *host) {
+	w.router.run("ip", "link", "add", dev, "type", "veth", "peer", "name", "wire0", "netns", to.path)
+	to.script("ip link set wire0 up")
+	// The devices belong to weir: the kernel has no addresses on them.
+	w.router.run("sysctl", "-qw", "net.ipv6.conf."+dev+".disable_ipv6=1")
+}
+
+// outside lays the cable to the server, and watches it.
+func (w *world) outside() {
+	w.cable("eth1", w.server)
+	w.server.script(`ip addr add 203.0.113.1/24 dev wire0
+		ip addr add 2001:db8:2::1/64 dev wire0 nodad`)
+	w.sniffer = w.server.sniff("wire0", headLen, "192.0.2.0/24", "2001:db8:1::/64")
 }
 
 func TestProgramsOverEthernet(t *testing.T) {

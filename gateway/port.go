@@ -106,9 +106,21 @@ func (p *port) lost(dev Device, err error) {
 	dev.Close()
 }
 
-// revive opens a device again that went. While it is not there it is tried
+// leaver is a device whose readers need not hear that it went; it is asked now
+// and then.
+type leaver interface{ gone() error }
+
+// revive finds out that a device went, and opens it again. While it is not there it is tried
 // again and again, without a word.
 func (p *port) revive() {
+	p.mu.Lock()
+	dev := p.dev
+	p.mu.Unlock()
+	if d, ok := dev.(leaver); ok {
+		if err := d.gone(); err != nil {
+			p.lost(dev, err)
+		}
+	}
 	p.mu.Lock()
 	gone := p.dev == nil && !p.stopped && p.given == nil && p.g.opt.Opened == nil
 	p.mu.Unlock()
