@@ -15,6 +15,8 @@ type Kernel struct {
 	tuns   []*tun
 	events *socket // of connection tracking
 	nflog  *socket // nil without Config.Trace
+	queue  *socket // of Hold
+	held   []uint32
 	ctl    *socket // requests and answers
 	raw4   int
 	raw6   int
@@ -24,6 +26,7 @@ type Kernel struct {
 	sockets      []int
 	fingerprints string // that Close takes away
 	named        bool   // Config.Named
+	queueNum     uint16
 	// standard is what the keys of Config.Sysctl were before.
 	standard map[string]string
 }

@@ -323,12 +323,12 @@ func (k *Kernel) Close() {
 		_ = fingerprints(k.fingerprints, "-d") // some may be of somebody else
 	}
 	tuns, fds := k.tuns, append(k.sockets, k.raw4, k.raw6)
-	for _, s := range []*socket{k.ctl, k.events, k.nflog} {
+	for _, s := range []*socket{k.ctl, k.events, k.nflog, k.queue} {
 		if s != nil {
 			fds = append(fds, s.fd)
 		}
 	}
-	k.tuns, k.ctl, k.events, k.nflog, k.raw4, k.raw6 = nil, nil, nil, nil, -1, -1
+	k.tuns, k.ctl, k.events, k.nflog, k.queue, k.raw4, k.raw6 = nil, nil, nil, nil, nil, -1, -1
 	ns := k.ns
 	k.ns = nil
 	go func() {

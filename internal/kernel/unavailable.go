@@ -21,6 +21,15 @@ func (*Kernel) InjectFrame(string, [6]byte, [6]byte, []byte) (Result, error) {
 	return Result{}, ErrUnavailable
 }
 
+// Hold returns ErrUnavailable.
+func (*Kernel) Hold(uint16) error { return ErrUnavailable }
+
+// Held returns ErrUnavailable.
+func (*Kernel) Held() ([]uint32, error) { return nil, ErrUnavailable }
+
+// Release returns ErrUnavailable.
+func (*Kernel) Release(uint32) (Result, error) { return Result{}, ErrUnavailable }
+
 // Pending returns ErrUnavailable.
 func (*Kernel) Pending() (Result, error) { return Result{}, ErrUnavailable }
 
