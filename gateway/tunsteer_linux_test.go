@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +26,13 @@ func TestAFlowStaysOnItsQueue(t *testing.T) {
 		ip addr add 192.0.2.10/24 dev tun0
 		ip addr add 2001:db8:1::10/64 dev tun0 nodad
 		ip link set tun0 up`)
+	// Linux takes what is for an address of IPv6 a little after it was given.
+	eventually(t, "no address", func() error {
+		if !strings.Contains(h.run("ip", "-6", "route", "show", "table", "local"), "2001:db8:1::10") {
+			return net.ErrClosed
+		}
+		return nil
+	})
 	// came is the queue and the bytes of the next packet of UDP, or of a fragment.
 	came := func() (queue int, p []byte) {
 		b := make([]byte, 2000)
@@ -83,6 +92,7 @@ func TestAFlowStaysOnItsQueue(t *testing.T) {
 				if _, err := dev.queues[i%2].Write([]Packet{{Data: answer(p)}}); err != nil {
 					t.Fatal(err)
 				}
+				_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 				if n, err := c.Read(make([]byte, 9)); n != 5 || err != nil {
 					t.Fatalf("the answer: %d bytes, %v", n, err)
 				}
