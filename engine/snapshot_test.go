@@ -23,6 +23,7 @@ func TestASnapshotIsWrittenWhileWorkersRun(t *testing.T) {
 			clock.Store(1e18)
 			var wg sync.WaitGroup
 			var stop atomic.Bool
+			var batches atomic.Int64
 			ifs := m.Ifaces()
 			for i := range 3 {
 				w := m.Worker()
@@ -36,6 +37,7 @@ func TestASnapshotIsWrittenWhileWorkersRun(t *testing.T) {
 							in = append(in, Arrival{In: ifs.Name(dev), Data: d})
 						}
 						results = w.ReceiveBatch(in, clock.Add(int64(r.Uint32N(1e6))), results)
+						batches.Add(1)
 					}
 				})
 			}
@@ -48,7 +50,7 @@ func TestASnapshotIsWrittenWhileWorkersRun(t *testing.T) {
 				}
 				return n
 			}
-			for range 20 {
+			for n := 0; n < 20 || batches.Load() < 30; n++ { // a busy computer lets the workers wait
 				check(m.AppendSnapshot(nil, clock.Load()))
 			}
 			stop.Store(true)

@@ -145,7 +145,7 @@ func (d *diagram) boxes() (in, pre, route, fwd, post, out, input, local, output 
 	route = place("routing")
 	c.lost(route, "no-route", "prohibited", "forwarding-off")
 	fwd = c.hook("FORWARD", "fwd", "mangle", "filter", "security")
-	c.lost(fwd, "ttl", "too-big")
+	c.lost(fwd, "assigned", "ttl", "too-big")
 	post = c.hook("POSTROUTING", "post", "mangle", "nat src", "confirm")
 	c.lost(post, "nat-failed", "nat-exhausted", "nat-route-change")
 	out = place("sent", boxRow{"packets", c.tx, "own", ""})
