@@ -182,7 +182,7 @@ func (r *rival) daemons(t *testing.T, files string) {
 }
 
 var (
-	pingTime  = regexp.MustCompile(`time[= ].*|rtt .*`)
+	pingTime  = regexp.MustCompile(`time[= ].*|rtt .*|pipe .*`)
 	curlError = regexp.MustCompile(`curl: \(\d+\).*`)
 	traceTime = regexp.MustCompile(` +[0-9.]+ms|\(\?.*`)
 )
@@ -202,8 +202,8 @@ func sessions(dir string) (all []session) {
 		add(on("ping through the gateway"), "ping", "2 received", nil, ping("", "-c2", f.server))
 		add(on("ping of the gateway's near side"), "ping", "2 received", nil, ping("", "-c2", f.lan))
 		add(on("ping of the gateway's far side"), "ping", "2 received", nil, ping("", "-c2", f.wan))
-		add(on("ping in fragments"), "ping", "bytes from", nil, ping("", "-c3", "-s4000", f.far))
-		add(on("ping that is too big for the way on"), "ping", "", nil, ping("", "-c2", "-Mdo", "-s1440", f.server))
+		add(on("ping in fragments"), "ping", "bytes from", nil, ping("", "-c3", "-i0.3", "-s4000", f.far))
+		add(on("ping that is too big for the way on"), "ping", "", nil, ping("", "-c2", "-i0.3", "-Mdo", "-s1440", f.server))
 		add(on("ping that ends at the gateway"), "ping", "1", nil, ping("", "-c1", "-t1", f.server))
 		add(on("tracepath"), "tracepath", "pmtu 1400", nil, func(r *rival) string {
 			out := traceTime.ReplaceAllString(r.client.said("tracepath", f.ping, "-n", "-m5", f.far), "")
