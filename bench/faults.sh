@@ -5,9 +5,9 @@
 # 10,000 readers that do not read. Says how often, and how much memory it had.
 # Needs root.
 #
-# usage: bench/faults.sh [minutes]
+# usage: bench/faults.sh [minutes [packet or xdp]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -n "$(ulimit -Hn)"
 minutes=${1:-10}
-WEIR_REQUIRE_KERNEL=1 WEIR_FAULTS=${minutes}m go test ./gateway -run 'UnderLoad$' -count=1 -v -timeout $((minutes + 10))m
+WEIR_REQUIRE_KERNEL=1 WEIR_FAULTS_LINK=${2:-packet} WEIR_FAULTS=${minutes}m go test ./gateway -run 'UnderLoad$' -count=1 -v -timeout $((minutes + 10))m

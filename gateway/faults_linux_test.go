@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -44,6 +45,9 @@ func faultsFor(t *testing.T) (d time.Duration, long bool) {
 	t.Parallel()
 	return d, true
 }
+
+// faultsLink is the kind of links that faults happen to.
+func faultsLink() string { return cmp.Or(os.Getenv("WEIR_FAULTS_LINK"), "packet") }
 
 // beside runs f on another thread in the namespace.
 func (h *host) beside(f func()) {
@@ -274,7 +278,7 @@ func resident(pid int) int64 {
 // packets, and reads a whole state.
 func TestKilledAtRandomMomentsUnderLoad(t *testing.T) {
 	d, long := faultsFor(t)
-	dir := machineFiles(t, map[string]string{"machine.yaml": etherYAML, "rules.v4": faultRules})
+	dir := machineFiles(t, map[string]string{"machine.yaml": etherOf(faultsLink()), "rules.v4": faultRules})
 	run := t.TempDir()
 	socket, state := filepath.Join(run, "weir.sock"), filepath.Join(run, "state")
 	args := []string{"--control=" + socket, "--state=" + state}
@@ -358,7 +362,7 @@ COMMIT
 // memory it has.
 func TestFaultsUnderLoad(t *testing.T) {
 	d, long := faultsFor(t)
-	dir := machineFiles(t, map[string]string{"machine.yaml": etherYAML, "rules.v4": faultRules})
+	dir := machineFiles(t, map[string]string{"machine.yaml": etherOf(faultsLink()), "rules.v4": faultRules})
 	run := t.TempDir()
 	socket, disk := filepath.Join(run, "weir.sock"), filepath.Join(run, "disk")
 	if err := os.Mkdir(disk, 0o700); err != nil {
@@ -387,7 +391,6 @@ func TestFaultsUnderLoad(t *testing.T) {
 			w.sniffer.clean(t)
 			time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
 			w.outside()
-			w.router.script("ip link set eth1 up")
 			w.weir.wait("device is back", n+1)
 		}},
 		{"full queues", func() {

@@ -222,7 +222,7 @@ func (p *packetDev) gone() error {
 		return nil
 	}
 	defer q.leave()
-	return os.NewSyscallError("SIOCGIFNAME", deviceName(q.fd, q.index))
+	return deviceName(q.fd, q.index)
 }
 
 // ReadFrames implements FrameQueue.

@@ -42,7 +42,8 @@ func newEtherCables(t *testing.T) *world {
 
 // cable leads from a device of weir to a host.
 func (w *world) cable(dev string, to *host) {
-	w.router.run("ip", "link", "add", dev, "type", "veth", "peer", "name", "wire0", "netns", to.path)
+	// The address is the same when the device is laid again.
+	w.router.run("ip", "link", "add", dev, "address", "02:00:00:00:01:0"+dev[len(dev)-1:], "type", "veth", "peer", "name", "wire0", "netns", to.path)
 	to.script("ip link set wire0 up")
 	// The devices belong to weir: the kernel has no addresses on them.
 	w.router.run("sysctl", "-qw", "net.ipv6.conf."+dev+".disable_ipv6=1")

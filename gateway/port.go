@@ -26,6 +26,8 @@ type port struct {
 	dev     Device // nil while there is none
 	stopped bool
 	workers []*worker
+	// told is why revive did not work; it is revive's.
+	told string
 	// queues is those of dev, for who sends.
 	queues   atomic.Pointer[[]Queue]
 	offloads atomic.Bool
@@ -110,8 +112,8 @@ func (p *port) lost(dev Device, err error) {
 // and then.
 type leaver interface{ gone() error }
 
-// revive finds out that a device went, and opens it again. While it is not there it is tried
-// again and again, without a word.
+// revive finds out that a device went, and opens it again. That is tried again and
+// again; each reason why it does not work is told once.
 func (p *port) revive() {
 	p.mu.Lock()
 	dev := p.dev
@@ -124,16 +126,23 @@ func (p *port) revive() {
 	p.mu.Lock()
 	gone := p.dev == nil && !p.stopped && p.given == nil && p.g.opt.Opened == nil
 	p.mu.Unlock()
-	if !gone || p.attach() != nil {
+	if !gone {
 		return
 	}
-	if p.link.Kind == machine.TUN {
-		// One of the system's that somebody switched off stays so.
-		if err := p.up(); err != nil {
-			p.lost(p.dev, err)
-			return
+	err := p.attach()
+	if err == nil {
+		if err = p.up(); err != nil {
+			_ = p.close()
 		}
 	}
+	if err != nil {
+		if s := err.Error(); s != p.told {
+			p.told = s
+			p.g.log.Warn("the device cannot be opened again", "interface", p.name, "error", err)
+		}
+		return
+	}
+	p.told = ""
 	p.start()
 	p.stats.reopened.Add(1)
 	p.g.log.Info("device is back", "interface", p.name)

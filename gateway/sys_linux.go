@@ -55,12 +55,16 @@ func linkUp(name string, mtu int) error {
 	return nil
 }
 
-// deviceName asks whether there is a device of an index.
+// deviceName asks a socket, not of AF_XDP, whether there is a device of an index; an error
+// says that there is none.
 func deviceName(fd, index int) error {
 	req, err := unix.NewIfreq("")
 	if err != nil {
 		return err
 	}
 	req.SetUint32(uint32(index))
-	return unix.IoctlIfreq(fd, unix.SIOCGIFNAME, req)
+	if err = unix.IoctlIfreq(fd, unix.SIOCGIFNAME, req); err == unix.ENODEV || err == unix.ENXIO {
+		return os.NewSyscallError("SIOCGIFNAME", err)
+	}
+	return nil
 }

@@ -238,6 +238,18 @@ func (d *xdpDev) Close() (err error) {
 	return err
 }
 
+// gone says why there is no such device any more.
+func (d *xdpDev) gone() (err error) {
+	raw, e := d.groups.SyscallConn() // sockets of AF_XDP know no ioctl
+	if e == nil {
+		e = raw.Control(func(fd uintptr) { err = deviceName(int(fd), d.index) })
+	}
+	if e != nil {
+		return nil // closed meanwhile
+	}
+	return err
+}
+
 // ReadFrames implements FrameQueue.
 func (q *xdpQueue) ReadFrames(batch []Frame) (n int, err error) {
 	if !q.enter() {
