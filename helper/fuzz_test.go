@@ -2,11 +2,17 @@ package helper
 
 import (
 	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"slices"
 	"testing"
 
 	"weir/conntrack"
 	"weir/hook"
+	"weir/iface"
 	"weir/packet"
+	"weir/route"
+	"weir/trace"
 )
 
 // bench is a table with one connection of a helper, translated or not, in which
@@ -17,7 +23,11 @@ type bench struct {
 	set *Set
 	id  conntrack.HelperID
 	env hook.Env
+
+	traced bool
 }
+
+type noEmit struct{ hook.Emitter }
 
 type noRand struct{}
 
@@ -26,27 +36,39 @@ func (noRand) PortOffset(_, _ uint32, _ bool) uint32 { return 1 }
 
 const now = 1_767_225_600 * second
 
+// The ways a connection of a bench may be translated.
+const (
+	asItIs = iota
+	sourceTranslated
+	bothTranslated
+	numTranslations
+)
+
 // newBench makes a connection from 192.0.2.10 to 198.51.100.10, or the same over
-// IPv6.
-func newBench(t testing.TB, f packet.Family, proto uint8, name string, translated bool) *bench {
-	b := &bench{tb: conntrack.New(conntrack.DefaultConfig()), set: New(), id: Find(f, proto, name)}
-	if b.id == 0 {
-		t.Fatalf("no helper %s", name)
-	}
+// IPv6, with ports 5060 on both sides. A helper that looks at broadcasts is given
+// one from this machine.
+func newBench(t testing.TB, h *conntrack.Helper, translation uint8) *bench {
+	b := &bench{tb: conntrack.New(conntrack.DefaultConfig()), set: New(), id: Find(h.Family, h.Proto, h.Name)}
 	b.tb.SetHelpers(b.set.List())
-	b.env = hook.Env{CT: b.tb, Rand: noRand{}}
-	syn := b.packet(f, proto, conntrack.Original, 1, 0, packet.TCPSyn, nil)
+	b.env = hook.Env{CT: b.tb, Rand: noRand{}, Emit: noEmit{}}
+	first := conntrack.Tuple{L3: h.Family, Proto: h.Proto, Src: inside(h.Family), Dst: server(h.Family), SrcL4: 5060, DstL4: 5060}
+	syn := wire(&first, 99, 0, packet.TCPSyn, nil)
 	var ref conntrack.Ref
 	if !b.tb.Track(syn, &conntrack.Template{HelperID: b.id}, &ref, 0, true, now).OK || ref.Conn == nil {
 		t.Fatal("not tracked")
 	}
 	b.c = ref.Conn
-	if translated {
-		r := b.c.Tuple[conntrack.Reply]
-		r.Dst = outside(f)
-		b.tb.SetReply(b.c, r)
-		b.c.Status |= conntrack.SrcNAT | conntrack.SrcNATDone | conntrack.DstNATDone
+	r := b.c.Tuple[conntrack.Reply]
+	switch translation {
+	case sourceTranslated:
+		r.Dst = outside(h.Family)
+		b.c.Status |= conntrack.SrcNAT
+	case bothTranslated:
+		r.Dst, r.Src, r.SrcL4 = outside(h.Family), published(h.Family), 5070
+		b.c.Status |= conntrack.SrcNAT | conntrack.DstNAT
 	}
+	b.tb.SetReply(b.c, r)
+	b.c.Status |= conntrack.SrcNATDone | conntrack.DstNATDone
 	b.tb.Confirm(&ref, syn, now)
 	return b
 }
@@ -72,36 +94,53 @@ func outside(f packet.Family) packet.Addr {
 	return packet.Addr{203, 0, 113, 1}
 }
 
-// packet is a segment or datagram of a direction as it goes out, with ports 5060
-// on both sides.
-func (b *bench) packet(f packet.Family, proto uint8, d conntrack.Dir, seq, ack uint32, flags uint8, data []byte) *packet.Packet {
-	src, dst := inside(f), server(f)
-	if d == conntrack.Reply {
-		src, dst = dst, src
+func published(f packet.Family) packet.Addr {
+	if f == packet.IPv6 {
+		return packet.Addr{0x20, 1, 0xd, 0xb8, 0, 3, 15: 7}
 	}
-	l4 := []byte{0x13, 0xc4, 0x13, 0xc4}
-	if proto == packet.TCP {
-		l4 = append(l4, byte(seq>>24), byte(seq>>16), byte(seq>>8), byte(seq), byte(ack>>24), byte(ack>>16), byte(ack>>8), byte(ack),
-			0x50, flags, 0xff, 0xff, 0, 0, 0, 0)
-	} else {
-		l4 = append(l4, byte((8+len(data))>>8), byte(8+len(data)), 1, 1)
+	return packet.Addr{203, 0, 113, 7}
+}
+
+// packet is a segment or datagram of a direction as it goes out, translated like
+// the connection.
+func (b *bench) packet(d conntrack.Dir, seq, ack uint32, flags uint8, data []byte) *packet.Packet {
+	out, ok := b.c.Tuple[1-d].Inverse()
+	if !ok {
+		return nil
+	}
+	return wire(&out, seq, ack, flags, data)
+}
+
+// wire is a packet of a tuple.
+func wire(u *conntrack.Tuple, seq, ack uint32, flags uint8, data []byte) *packet.Packet {
+	be := binary.BigEndian
+	var l4 []byte
+	switch u.Proto {
+	case packet.TCP:
+		l4 = be.AppendUint16(be.AppendUint16(nil, u.SrcL4), u.DstL4)
+		l4 = be.AppendUint32(be.AppendUint32(l4, seq), ack)
+		l4 = append(l4, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0)
+	case packet.GRE: // version 1, as PPTP's
+		l4 = be.AppendUint16([]byte{0x20, 1, 0x88, 0x0b, 0, 0}, u.DstL4)
+	default:
+		l4 = be.AppendUint16(be.AppendUint16(nil, u.SrcL4), u.DstL4)
+		l4 = append(be.AppendUint16(l4, uint16(8+len(data))), 1, 1)
 	}
 	l4 = append(l4, data...)
 	var raw []byte
-	if f == packet.IPv4 {
+	if u.L3 == packet.IPv4 {
 		raw = make([]byte, 20)
-		raw[0], raw[8], raw[9] = 0x45, 64, proto
-		raw[2], raw[3] = byte((20+len(l4))>>8), byte(20+len(l4))
-		copy(raw[12:], src[:4])
-		copy(raw[16:], dst[:4])
-		sum := packet.IPv4HeaderChecksum(raw)
-		raw[10], raw[11] = byte(sum>>8), byte(sum)
+		raw[0], raw[8], raw[9] = 0x45, 64, u.Proto
+		be.PutUint16(raw[2:], uint16(20+len(l4)))
+		copy(raw[12:], u.Src[:4])
+		copy(raw[16:], u.Dst[:4])
+		be.PutUint16(raw[10:], packet.IPv4HeaderChecksum(raw))
 	} else {
 		raw = make([]byte, 40)
-		raw[0], raw[6], raw[7] = 0x60, proto, 64
-		raw[4], raw[5] = byte(len(l4)>>8), byte(len(l4))
-		copy(raw[8:], src[:])
-		copy(raw[24:], dst[:])
+		raw[0], raw[6], raw[7] = 0x60, u.Proto, 64
+		be.PutUint16(raw[4:], uint16(len(l4)))
+		copy(raw[8:], u.Src[:])
+		copy(raw[24:], u.Dst[:])
 	}
 	p := &packet.Packet{}
 	if packet.Parse(append(raw, l4...), p) != nil {
@@ -111,91 +150,165 @@ func (b *bench) packet(f packet.Family, proto uint8, d conntrack.Dir, seq, ack u
 	return p
 }
 
-// give hands payload to the helper as an established packet.
-func (b *bench) give(t testing.TB, d conntrack.Dir, seq uint32, data []byte) (*packet.Packet, hook.Verdict) {
-	f, proto := b.c.Tuple[0].L3, b.c.Proto()
-	p := b.packet(f, proto, d, seq, 1, packet.TCPAck, data)
-	if p == nil {
-		return nil, hook.Drop
+// give hands payload to the helper as an established packet, and does what
+// follows of it.
+func (b *bench) give(t testing.TB, d conntrack.Dir, seq uint32, data []byte) {
+	p := b.packet(d, seq, 1, packet.TCPAck|packet.TCPPsh, data)
+	if p == nil || b.c.Has(conntrack.Dying) {
+		return
 	}
 	info := conntrack.InfoEstablished
 	if d == conntrack.Reply {
 		info = conntrack.InfoEstablishedReply
 	}
 	tr := &hook.Traversal{Pkt: p, Env: &b.env, Now: now, CT: conntrack.Ref{Conn: b.c, Info: info}}
-	v, _ := b.set.Help(tr, b.id)
-	if v != hook.Accept && v != hook.Drop {
-		t.Errorf("verdict %s", v)
+	if d == conntrack.Original && p.Proto == packet.UDP && p.Family == packet.IPv4 {
+		dst := netip.AddrFrom4([4]byte(p.Data[16:20]))
+		tr.Local, tr.Route.Type = true, route.Broadcast
+		tr.Out = &iface.Iface{Index: 2, Name: "lan0", Addrs: []iface.Addr{{Prefix: netip.PrefixFrom(dst, 24), Broadcast: dst}}}
 	}
-	if v == hook.Drop && tr.Why == hook.NoReason {
-		t.Error("a drop without a reason")
+	if b.traced {
+		tr.Trace = &trace.Recorder{}
 	}
-	return p, v
-}
-
-// seeds are messages of all protocols.
-func seeds() []string {
-	return []string{
-		"PORT 192,0,2,10,7,7\r\n", "EPRT |1|192.0.2.10|1799|\r\n", "EPRT |2|2001:db8:1::a|1799|\r\n",
-		"227 Entering Passive Mode (192,0,2,10,7,7).\r\n", "229 Extended (|||1799|)\r\n",
-		"\x00\x01boot\x00octet\x00", "PRIVMSG b :\x01DCC SEND file 3221225994 1799 12\x01\r\n",
-		"CONNECT DATA 1799 MESG 1800 INDEX 1801\nOPTIONS\n", "\x00\x00\x00\x07\x00\x00\x00\x01", "\x00\x00\x00\x00\x00\x00\x07\x07",
-		"\x00\x9c\x00\x01\x1a\x2b\x3c\x4d\x00\x01\x00\x00" + string(make([]byte, 144)),
-		"0&\x02\x01\x01\x04\x06public\xa2\x19\x02\x01\x01\x02\x01\x00\x02\x01\x000\x0e0\x0c\x06\x04+\x06\x01\x02@\x04\xc0\x00\x02\x0a",
-		"REGISTER sip:198.51.100.10 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060\r\nContact: <sip:a@192.0.2.10:5060>;expires=60\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n",
-		"INVITE sip:b@198.51.100.10 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;rport=5060\r\nFrom: <sip:a@192.0.2.10:5060>\r\nTo: <sip:b@198.51.100.10>\r\n" +
-			"Contact: <sip:a@192.0.2.10:5060>\r\nCSeq: 1 INVITE\r\nContent-Length: 76\r\n\r\nv=0\r\no=a 1 1 IN IP4 192.0.2.10\r\nc=IN IP4 192.0.2.10\r\nm=audio 5004 RTP/AVP 0\r\n",
-		"SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\nContact: <sip:a@192.0.2.10:5060>;expires=60, <sip:b@[2001:db8:1::a]:5060>\r\nExpires: 60\r\n\r\n",
+	adjust := b.c.Has(conntrack.SeqAdjust)
+	v, rewritten := b.set.Help(tr, b.id)
+	switch {
+	case v != hook.Accept && v != hook.Drop:
+		t.Fatalf("verdict %s", v)
+	case v == hook.Drop && tr.Why == hook.NoReason:
+		t.Fatal("a drop without a reason")
+	case v == hook.Drop:
+		return
 	}
-}
-
-// FuzzHelpers gives payload to a helper, in both directions, in two pieces,
-// translated and not: nothing may panic, every drop has a reason, and what
-// leaves has right lengths and sums.
-func FuzzHelpers(f *testing.F) {
-	list := New().list
-	for _, s := range seeds() {
-		for which := range list {
-			f.Add([]byte(s), uint8(0), uint8(2*which))
-			f.Add([]byte(s), uint8(len(s)/2), uint8(2*which+1))
+	if adjust {
+		if !b.tb.AdjustSeq(b.c, d, p.Payload()) {
+			t.Fatal("a whole header cannot be adjusted")
+		}
+		if rewritten {
+			SumAnew(p)
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte, cut, which uint8) {
-		if len(data) > 4000 {
-			return
+	check(t, p)
+}
+
+// meet lets a packet come for each expectation: it is translated as is to be, and
+// becomes a child.
+func (b *bench) meet(t testing.TB) {
+	var list []conntrack.Expect
+	b.tb.EachExpect(func(e *conntrack.Expect) bool {
+		list = append(list, *e)
+		return len(list) < 8
+	})
+	for i := range list {
+		u := list[i].Tuple
+		if list[i].SrcMask == (packet.Addr{}) {
+			u.Src = published(u.L3)
 		}
-		h := list[int(which/2)%len(list)]
-		b := newBench(t, h.Family, h.Proto, h.Name, which&1 != 0)
-		at := min(int(cut), len(data))
-		for d := range conntrack.Dir(2) {
-			seq := uint32(100)
-			b.give(t, d, seq, []byte("\n"))
-			for _, part := range [][]byte{data[:at], data[at:], data} {
-				p, v := b.give(t, d, seq+1, part)
-				seq += uint32(len(part))
-				if v == hook.Accept && p != nil {
-					check(t, h.Name, p)
-				}
+		if list[i].SrcL4Mask == 0 {
+			u.SrcL4 = 4444
+		}
+		p := wire(&u, 1, 0, packet.TCPSyn, nil)
+		if p == nil {
+			continue
+		}
+		var ref conntrack.Ref
+		if out := b.tb.Track(p, nil, &ref, 0, false, now); !out.OK || ref.Conn == nil || ref.Conn.Has(conntrack.Confirmed) {
+			continue
+		}
+		c := ref.Conn
+		if e := b.tb.Met(); e != nil {
+			if b.tb.Master(c) != e.Master || !c.Has(conntrack.Expected) {
+				t.Fatal("a child without its master")
+			}
+			Expected(&hook.Traversal{Pkt: p, Env: &b.env, Now: now, CT: ref}, e)
+			if o, r := c.Tuple[conntrack.Original], c.Tuple[conntrack.Reply]; o.Proto != r.Proto || o.L3 != r.L3 {
+				t.Fatalf("translated to another protocol: %v %v", o, r)
 			}
 		}
-		if n := b.tb.Expects(); n > 64 {
-			t.Fatalf("%s: %d expectations of one connection", h.Name, n)
+		b.tb.Confirm(&ref, p, now)
+		b.tb.Release(ref)
+		b.tb.Reap()
+	}
+}
+
+// A target for each protocol.
+func FuzzFTP(f *testing.F)     { fuzz(f, "ftp") }
+func FuzzTFTP(f *testing.F)    { fuzz(f, "tftp") }
+func FuzzIRC(f *testing.F)     { fuzz(f, "irc") }
+func FuzzAmanda(f *testing.F)  { fuzz(f, "amanda") }
+func FuzzNetBIOS(f *testing.F) { fuzz(f, "netbios-ns") }
+func FuzzSANE(f *testing.F)    { fuzz(f, "sane") }
+func FuzzPPTP(f *testing.F)    { fuzz(f, "pptp") }
+func FuzzSIP(f *testing.F)     { fuzz(f, "sip") }
+func FuzzSNMP(f *testing.F)    { fuzz(f, "snmp", "snmp_trap") }
+
+// fuzz plays dialogues (see talk), translated and not. Nothing may panic, every
+// drop has a reason, what leaves has right lengths and sums, what is expected
+// can come, and with the connection all of it ends.
+func fuzz(f *testing.F, names ...string) {
+	var list []conntrack.Helper
+	for _, h := range New().list {
+		if slices.Contains(names, h.Name) {
+			list = append(list, h)
+		}
+	}
+	if len(list) == 0 {
+		f.Fatalf("no helper %s", names)
+	}
+	for which := range numTranslations * len(list) {
+		for _, s := range dialogues() {
+			f.Add(s, uint8(which))
+			f.Add(s, 128+uint8(which))
+		}
+	}
+	f.Fuzz(func(t *testing.T, dialogue []byte, which uint8) {
+		if len(dialogue) > 8000 {
+			return
+		}
+		b := newBench(t, &list[int(which&127/numTranslations)%len(list)], which&127%numTranslations)
+		b.traced = which&128 != 0
+		seq := [2]uint32{100, 100}
+		for n := 0; len(dialogue) >= 3 && n < 40; n++ {
+			how, size := dialogue[0], int(dialogue[1])<<8|int(dialogue[2])
+			data := dialogue[3:min(3+size, len(dialogue))]
+			dialogue = dialogue[3+len(data):]
+			d := conntrack.Dir(how & fromServer)
+			b.give(t, d, seq[d], data)
+			b.tb.Reap()
+			if how&notAcknowledged == 0 {
+				seq[d] += uint32(len(data))
+			}
+			if how&expectedComes != 0 {
+				b.meet(t)
+			}
+			if n := b.tb.Expects(); n > 64 {
+				t.Fatalf("%d expectations of one connection", n)
+			}
+		}
+		b.meet(t)
+		if err := b.tb.Check(); err != nil {
+			t.Fatal(err)
 		}
 		b.tb.Kill(b.c, now)
 		b.tb.Reap()
-		if b.tb.Expects() != 0 {
-			t.Fatalf("%s: expectations outlive their master", h.Name)
+		if n := b.tb.Expects(); n != 0 && b.tb.Len() == 0 {
+			t.Fatal("expectations outlive their master")
+		}
+		b.tb.Flush(now)
+		b.tb.Reap()
+		if err := b.tb.Check(); err != nil || b.tb.Len()+b.tb.Expects() != 0 {
+			t.Fatal("left: ", b.tb.Len(), b.tb.Expects(), err)
 		}
 	})
 }
 
 // check looks at the lengths and sums of a packet.
-func check(t testing.TB, name string, p *packet.Packet) {
+func check(t testing.TB, p *packet.Packet) {
 	q := &packet.Packet{}
 	if err := packet.Parse(bytes.Clone(p.Data), q); err != nil || len(q.Data) != len(p.Data) {
-		t.Fatalf("%s: leaves broken: %v", name, err)
+		t.Fatalf("leaves broken: %v", err)
 	}
 	if !q.L4ChecksumOK() {
-		t.Fatalf("%s: leaves with a wrong checksum", name)
+		t.Fatal("leaves with a wrong checksum")
 	}
 }
