@@ -1,6 +1,9 @@
 package conntrack
 
 import (
+	"cmp"
+	"slices"
+
 	"weir/packet"
 )
 
@@ -152,6 +155,16 @@ func (e *Expect) covers(t *Tuple, mask *packet.Addr, l4 uint16) bool {
 	return true
 }
 
+// clashes reports that one packet could meet both.
+// Linux: expect_clash.
+func (e *Expect) clashes(o *Expect) bool {
+	mask := e.SrcMask
+	for i := range mask {
+		mask[i] &= o.SrcMask[i]
+	}
+	return e.Tuple.Zone == o.Tuple.Zone && e.covers(&o.Tuple, &mask, e.SrcL4Mask&o.SrcL4Mask)
+}
+
 // FindExpect is the expectation, active or not, that a packet of the tuple in
 // the zone would meet, nil if there is none. Linux: __nf_ct_expect_find.
 func (tb *Table) FindExpect(t *Tuple, zone uint16) *Expect {
@@ -235,11 +248,7 @@ func (tb *Table) Expect(e *Expect, anyMaster bool, now int64) (*Expect, ExpectRe
 			tb.Unexpect(o, now)
 			break
 		}
-		mask := o.SrcMask
-		for i := range mask {
-			mask[i] &= e.SrcMask[i]
-		}
-		if o.Tuple.Zone == e.Tuple.Zone && o.covers(&e.Tuple, &mask, o.SrcL4Mask&e.SrcL4Mask) {
+		if o.clashes(e) {
 			return nil, ExpectBusy
 		}
 	}
@@ -403,19 +412,17 @@ func (tb *Table) Expects() int { return tb.expects.count }
 // EachExpect calls f with the expectations in the order of their making until
 // it returns false. f must not change the table.
 func (tb *Table) EachExpect(f func(*Expect) bool) {
-	x := &tb.expects
-	last := uint64(0)
-	for range x.count {
-		var next *Expect
-		for slot := uint32(1); slot < x.used; slot++ {
-			if e := x.at(slot); e.used && e.Seq > last && (next == nil || e.Seq < next.Seq) {
-				next = e
-			}
+	list := make([]*Expect, 0, tb.expects.count)
+	for slot := uint32(1); slot < tb.expects.used; slot++ {
+		if e := tb.expects.at(slot); e.used {
+			list = append(list, e)
 		}
-		if next == nil || !f(next) {
+	}
+	slices.SortFunc(list, func(a, b *Expect) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, e := range list {
+		if !f(e) {
 			return
 		}
-		last = next.Seq
 	}
 }
 

@@ -42,22 +42,13 @@ func (c *coder) mapping(m *Mapping) {
 	c.moment(&m.heldUntil)
 }
 
-// saveMappings writes all of them. One that is used is held until then plus
-// HoldDown, if nothing uses it where it is read.
-func (s *Snapshot) saveMappings(c *coder) {
-	all := &s.tb.mappings
-	for slot := uint32(1); slot < all.used; slot++ {
-		m := *all.at(slot)
-		if m.slot == 0 {
-			continue
-		}
-		if m.refs > 0 {
-			m.heldUntil = s.now + HoldDown
-		}
-		c.kind(recordMapping)
-		c.mapping(&m)
-		s.end.counts[recordMapping]++
+// writeMapping writes one. If it is used, it is held until then plus HoldDown
+// where nothing uses it when it is read.
+func (s *Snapshot) writeMapping(c *coder, m *Mapping) {
+	if m.refs > 0 {
+		m.heldUntil = s.now + HoldDown
 	}
+	c.mapping(m)
 }
 
 // enterMappings enters mappings, and gives the connections theirs.

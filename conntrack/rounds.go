@@ -14,19 +14,11 @@ type Rounds struct {
 	seed maphash.Seed
 	// seen is what each slot had in the round before.
 	seen []seenSlot
-	raw  seenRecord
 }
 
 // seenSlot is what was written of a slot: the connection's Seq, 0 for none, and
 // a sum of its record. That two records have one sum happens once in 2^64 times.
 type seenSlot struct{ seq, sum uint64 }
-
-// seenRecord is what a sum is of.
-type seenRecord struct {
-	conn     Conn
-	counters [2]Counter
-	labels   [NumLabels / 64]uint64
-}
 
 // Rounds begins with nothing written.
 func (tb *Table) Rounds() *Rounds { return &Rounds{tb: tb, seed: maphash.MakeSeed()} }
@@ -54,9 +46,6 @@ func (r *Rounds) at(slot uint32) *seenSlot {
 
 // gone writes that the connection ended which a slot had.
 func (s *Snapshot) gone(c *coder, slot uint32) {
-	if s.rounds == nil {
-		return
-	}
 	if was := s.rounds.at(slot); was.seq != 0 {
 		c.kind(recordGone)
 		c.u64(&was.seq)
@@ -66,32 +55,24 @@ func (s *Snapshot) gone(c *coder, slot uint32) {
 }
 
 // news says that a record is to be written, as it always is in a whole snapshot.
-func (s *Snapshot) news(c *coder, k *Conn) bool {
+func (s *Snapshot) news(c *coder, r *saved) bool {
 	if s.rounds == nil {
 		return true
 	}
-	was := s.rounds.at(k.index)
-	if was.seq != k.Seq {
-		s.gone(c, k.index)
+	was := s.rounds.at(r.c.index)
+	if was.seq != r.c.Seq {
+		s.gone(c, r.c.index)
 	}
-	sum := s.rounds.sum(k)
-	if was.seq == k.Seq && was.sum == sum && k.ext == 0 { // what is behind ext is not in the sum
+	sum := s.rounds.sum(&r.seen)
+	if was.seq == r.c.Seq && was.sum == sum && !r.ext { // what is behind ext is not in the sum
 		return false
 	}
-	*was = seenSlot{k.Seq, sum}
+	*was = seenSlot{r.c.Seq, sum}
 	return true
 }
 
 // sum is of all that changes in a record.
-func (r *Rounds) sum(k *Conn) uint64 {
-	x := &r.raw
-	k.copyTo(&x.conn)
-	x.conn.Path = [2]uint32{} // the engine's own
-	x.conn.pending = 0
-	x.counters, x.labels = [2]Counter{}, r.tb.Labels(k)
-	if n := r.tb.Counters(k); n != nil {
-		x.counters = *n
-	}
+func (r *Rounds) sum(x *seen) uint64 {
 	return maphash.Bytes(r.seed, (*[unsafe.Sizeof(*x)]byte)(unsafe.Pointer(x))[:])
 }
 

@@ -62,7 +62,8 @@ func TestRoundsMakeTheSameTable(t *testing.T) {
 			last := k == 4
 			s, b := rounds.Begin(nil, now, last)
 			for more := true; more; {
-				b, more = s.Step(b, 100)
+				more = s.Read(100)
+				b = s.Write(b)
 				if !last {
 					stir(r.IntN(4))
 				}
@@ -100,7 +101,8 @@ func TestRoundsThatAreNotRightAreRefused(t *testing.T) {
 	round := func(r *Rounds, last bool) []byte {
 		s, b := r.Begin(nil, epoch, last)
 		for more := true; more; {
-			b, more = s.Step(b, 1000)
+			more = s.Read(1000)
+			b = s.Write(b)
 		}
 		return b
 	}
@@ -166,7 +168,8 @@ func FuzzRound(f *testing.F) {
 	for k := range 3 {
 		s, b := r.Begin(nil, epoch, k == 2)
 		for more := true; more; {
-			b, more = s.Step(b, 1000)
+			more = s.Read(1000)
+			b = s.Write(b)
 		}
 		if first == nil {
 			first = b

@@ -50,20 +50,44 @@ const (
 func (e SnapshotError) Error() string { return string(e) }
 
 // Snapshot is the writing of a snapshot in steps, between which packets may
-// pass. Each connection is in it as it was at one moment; of those that begin
-// or end meanwhile some are in it. Expectations are as at the end.
+// pass: Read copies a few records from the table, for whose time packets wait,
+// and Write makes bytes of them, for which none does. Each connection,
+// expectation and mapping is in it as it was at one moment; of those that begin
+// or end meanwhile some are in it.
 type Snapshot struct {
-	tb      *Table
-	rounds  *Rounds // nil: of a whole snapshot
-	kind    uint8
-	slot    uint32
-	sum     uint32
-	end     savedEnd
-	expects bool // the connections are written
-	done    bool
-	now     int64
-	record  saved
+	tb     *Table
+	rounds *Rounds // nil: of a whole snapshot
+	kind   uint8
+	part   snapshotPart
+	slot   uint32 // the next one of the part
+	sum    uint32
+	end    savedEnd
+
+	// What was read and not written yet.
+	conns    []saved
+	empty    []uint32 // slots
+	expects  []savedExpect
+	copied   []greKey // all keys, as they were when their part began
+	keys     []savedKey
+	mappings []Mapping
+	now      int64
 }
+
+// snapshotPart is what is read: one kind of record after the other.
+type snapshotPart uint8
+
+const (
+	partConns snapshotPart = iota
+	partExpects
+	partKeys
+	partMappings
+	partEnd
+	partDone
+)
+
+// snapshotDear is how many slots of connections an expectation, a key or a mapping
+// counts for: reading it takes several looks at the table.
+const snapshotDear = 4
 
 // BeginSnapshot begins a snapshot at time now.
 func (tb *Table) BeginSnapshot(b []byte, now int64) (*Snapshot, []byte) {
@@ -83,92 +107,164 @@ func (tb *Table) beginSnapshot(s *Snapshot, b []byte, now int64) (*Snapshot, []b
 
 func (s *Snapshot) add(b []byte) { s.sum = crc32.Update(s.sum, crc32.MakeTable(crc32.Castagnoli), b) }
 
-// Step adds the records of up to so many slots to b. It is called by whoever has
-// the table for himself, as often as it returns true. The last step writes all
-// expectations.
-func (s *Snapshot) Step(b []byte, slots int) ([]byte, bool) {
-	tb, start := s.tb, len(b)
-	if s.done {
-		return b, false
-	}
-	c := coder{b: b}
-	for ; slots > 0 && s.slot < tb.used; slots-- {
-		k := tb.conn(s.slot)
-		s.slot++
-		if k.flags&live == 0 || k.Status&(Confirmed|Dying) != Confirmed {
-			s.gone(&c, s.slot-1)
-			continue
+// Read copies what up to so many slots of the table have, and returns false when
+// nothing is left. It is called by whoever has the table for himself, and
+// followed by Write.
+func (s *Snapshot) Read(slots int) bool {
+	tb := s.tb
+	for slots > 0 && s.part < partDone {
+		switch s.part {
+		case partConns:
+			for ; slots > 0 && s.slot < tb.used; slots-- {
+				s.readConn(s.slot)
+				s.slot++
+			}
+			s.next(s.slot >= tb.used)
+			if s.part == partExpects && s.kind == snapshotRound {
+				s.part = partEnd
+			}
+		case partExpects:
+			for ; slots > 0 && s.slot < tb.expects.used; slots -= snapshotDear {
+				s.readExpect(tb.expects.at(s.slot))
+				s.slot++
+			}
+			if s.next(s.slot >= tb.expects.used); s.part == partKeys {
+				s.copied = append([]greKey(nil), tb.greKeys...)
+			}
+		case partKeys:
+			for ; slots > 0 && int(s.slot) <= len(s.copied); slots -= snapshotDear {
+				s.readKey(&s.copied[s.slot-1])
+				s.slot++
+			}
+			s.next(int(s.slot) > len(s.copied))
+		case partMappings:
+			all := &tb.mappings
+			for ; slots > 0 && s.slot < all.used; slots -= snapshotDear {
+				if m := all.at(s.slot); m.slot != 0 {
+					s.mappings = append(s.mappings, *m)
+				}
+				s.slot++
+			}
+			s.next(s.slot >= all.used)
+		case partEnd:
+			s.end.seq, s.end.expectSeq, s.end.stats = tb.seq, tb.expects.seq, tb.stats
+			s.part = partDone
 		}
-		before := len(tb.held)
-		tb.hold(k)
-		if s.news(&c, k) {
-			tb.record(k, &s.record)
+	}
+	return s.part < partDone
+}
+
+// next goes on to the next part if this one is read.
+func (s *Snapshot) next(read bool) {
+	if read {
+		s.part++
+		s.slot = 1
+	}
+}
+
+func (s *Snapshot) readConn(slot uint32) {
+	tb := s.tb
+	k := tb.conn(slot)
+	if k.flags&live == 0 || k.Status&(Confirmed|Dying) != Confirmed {
+		if s.rounds != nil {
+			s.empty = append(s.empty, slot)
+		}
+		return
+	}
+	before := len(tb.held)
+	tb.hold(k)
+	s.conns = extended(s.conns)
+	tb.record(k, &s.conns[len(s.conns)-1])
+	tb.letGo(before)
+}
+
+func (s *Snapshot) readExpect(e *Expect) {
+	if !e.used {
+		return
+	}
+	if m := s.tb.ByID(e.Master); m != nil {
+		s.expects = append(s.expects, savedExpect{
+			Expect: *e, master: m.Seq, helper: s.tb.HelperName(e.Helper), assign: s.tb.helperKey(e.Assign),
+		})
+	}
+}
+
+func (s *Snapshot) readKey(k *greKey) {
+	if m := s.tb.ByID(k.owner); m != nil {
+		s.keys = append(s.keys, savedKey{tuple: k.tuple, owner: m.Seq, dir: uint8(k.dir)})
+	}
+}
+
+// Write appends the records that were read to b. It does not look at the table.
+func (s *Snapshot) Write(b []byte) []byte {
+	start := len(b)
+	c := coder{b: b}
+	for _, slot := range s.empty {
+		s.gone(&c, slot)
+	}
+	for i := range s.conns {
+		r := &s.conns[i]
+		if s.news(&c, r) {
 			c.kind(recordConn)
-			c.conn(&s.record)
+			c.conn(r)
 			s.end.counts[recordConn]++
 		}
 		s.end.total++
-		s.end.seqs += k.Seq
-		tb.letGo(before)
+		s.end.seqs += r.c.Seq
 	}
-	if s.slot < tb.used || slots == 0 && !s.expects {
-		s.expects = s.slot >= tb.used
-		s.add(c.b[start:])
-		return c.b, true
+	for i := range s.expects {
+		c.kind(recordExpect)
+		c.expect(&s.expects[i])
 	}
-	if s.kind != snapshotRound {
-		s.rest(&c)
+	for i := range s.keys {
+		c.kind(recordKey)
+		c.key(&s.keys[i])
 	}
-	c.kind(recordEnd)
-	s.end.seq, s.end.expectSeq, s.end.stats = tb.seq, tb.expects.seq, tb.stats
-	c.end(&s.end)
+	for i := range s.mappings {
+		c.kind(recordMapping)
+		s.writeMapping(&c, &s.mappings[i])
+	}
+	s.end.counts[recordExpect] += uint32(len(s.expects))
+	s.end.counts[recordKey] += uint32(len(s.keys))
+	s.end.counts[recordMapping] += uint32(len(s.mappings))
+	s.conns, s.empty, s.expects, s.keys, s.mappings = s.conns[:0], s.empty[:0], s.expects[:0], s.keys[:0], s.mappings[:0]
+	if s.part == partDone {
+		c.kind(recordEnd)
+		c.end(&s.end)
+	}
 	s.add(c.b[start:])
-	s.done = true
-	return binary.LittleEndian.AppendUint32(c.b, s.sum), false
+	if s.part == partDone {
+		return binary.LittleEndian.AppendUint32(c.b, s.sum)
+	}
+	return c.b
 }
 
-// rest writes the expectations, keys and mappings.
-func (s *Snapshot) rest(c *coder) {
-	tb := s.tb
-	tb.EachExpect(func(e *Expect) bool {
-		if m := tb.ByID(e.Master); m != nil {
-			x := savedExpect{Expect: *e, master: m.Seq, helper: tb.HelperName(e.Helper), assign: tb.helperKey(e.Assign)}
-			c.kind(recordExpect)
-			c.expect(&x)
-			s.end.counts[recordExpect]++
-		}
-		return true
-	})
-	for i := range tb.greKeys {
-		if m := tb.ByID(tb.greKeys[i].owner); m != nil {
-			x := savedKey{tuple: tb.greKeys[i].tuple, owner: m.Seq, dir: uint8(tb.greKeys[i].dir)}
-			c.kind(recordKey)
-			c.key(&x)
-			s.end.counts[recordKey]++
-		}
+// extended is a list with one more, which may have anything in it.
+func extended(list []saved) []saved {
+	if len(list) < cap(list) {
+		return list[:len(list)+1]
 	}
-	s.saveMappings(c)
+	return append(list, saved{})
 }
 
 // AppendSnapshot writes a snapshot at once.
 func (tb *Table) AppendSnapshot(b []byte, now int64) []byte {
 	s, b := tb.BeginSnapshot(b, now)
 	for more := true; more; {
-		b, more = s.Step(b, 1<<20)
+		more = s.Read(1 << 10)
+		b = s.Write(b)
 	}
 	return b
 }
 
 // saved is a connection as a snapshot has it.
 type saved struct {
-	c        Conn
-	master   uint64 // Seq
-	masqIf   uint32
-	policy   string
-	sides    uint8 // that have a mapping, as bits
-	counters [2]Counter
-	start    int64
-	labels   [NumLabels / 64]uint64
+	seen
+	master uint64 // Seq
+	masqIf uint32
+	policy string
+	sides  uint8 // that have a mapping, as bits
+	start  int64
 	// ext: the rest is there.
 	ext      bool
 	attached bool
@@ -180,10 +276,20 @@ type saved struct {
 	proxy    SynProxy
 }
 
+// seen is what of a record changes while its connection lives. It has no
+// pointers.
+type seen struct {
+	c        Conn
+	counters [2]Counter
+	labels   [NumLabels / 64]uint64
+}
+
 // record is what a snapshot says of a connection.
 func (tb *Table) record(k *Conn, r *saved) {
 	r.master, r.policy, r.ext, r.labels, r.start = 0, "", false, tb.Labels(k), tb.Started(k)
+	r.counters = [2]Counter{}
 	k.copyTo(&r.c)
+	r.c.Path, r.c.pending = [2]uint32{}, 0 // the engine's own, and what goes with this packet
 	r.masqIf, r.sides = tb.MasqIf(k), tb.savedSides(k)
 	if k.policy == longPolicy {
 		r.policy = longPolicyName

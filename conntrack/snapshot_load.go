@@ -230,6 +230,23 @@ func (tb *Table) enterExpects(list []*savedExpect, find func(seq uint64) *Conn) 
 			e.Assign = tb.findHelper(r.assign[2:], &Tuple{L3: e.Tuple.L3, Proto: r.assign[1]})
 		}
 		e.Tuple.Zone = m.zoneID()
+		tb.unexpectClashing(&e)
 		tb.place(&e, h)
+	}
+}
+
+// unexpectClashing removes the older ones in the place of which e came while a
+// snapshot was written.
+func (tb *Table) unexpectClashing(e *Expect) {
+	x := &tb.expects
+	if x.count == 0 {
+		return
+	}
+	for slot := *tb.expectBucket(&e.Tuple); slot != 0; {
+		o := x.at(slot)
+		slot = o.hashNext
+		if o.clashes(e) {
+			tb.Unexpect(o, 0)
+		}
 	}
 }

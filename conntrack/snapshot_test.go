@@ -217,7 +217,8 @@ func TestASnapshotInStepsKeepsWhatStays(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	gone, steps := map[uint64]bool{}, 0
 	for more := true; more; steps++ {
-		b, more = s.Step(b, 64)
+		more = s.Read(64)
+		b = s.Write(b)
 		if c := tb.conn(1 + r.Uint32N(tb.used-1)); c.flags&live != 0 && tb.Children(c) == 0 && c.Proto() == packet.UDP {
 			gone[c.Seq] = true
 			tb.Kill(c, epoch)

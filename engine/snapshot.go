@@ -2,9 +2,9 @@ package engine
 
 import "weir/conntrack"
 
-// snapshotSlots is how many slots of the connection table are written while
-// packets that walk wait: for some 100 µs.
-const snapshotSlots = 512
+// snapshotSlots is how many slots of the connection table are copied while
+// packets that walk wait: for some 10 µs.
+const snapshotSlots = 256
 
 // AppendSnapshot writes the connections, their counters, labels, helpers and
 // all else that belongs to them, and the expectations, as bytes that
@@ -29,11 +29,8 @@ func (m *Machine) AppendRound(b []byte, r *conntrack.Rounds, now int64, last boo
 
 func (m *Machine) steps(s *conntrack.Snapshot, b []byte) []byte {
 	for more := true; more; {
-		// The room is made beforehand: nobody waits for it.
-		if free := cap(b) - len(b); free < 1<<18 {
-			b = append(make([]byte, 0, 2*cap(b)+1<<19), b...)
-		}
-		m.Do(func() { b, more = s.Step(b, snapshotSlots) })
+		m.Do(func() { more = s.Read(snapshotSlots) })
+		b = s.Write(b)
 	}
 	return b
 }
