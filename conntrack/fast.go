@@ -31,6 +31,7 @@ type Probe struct {
 	addrs  uint64 // IPv4: both, as four takes them
 	ports  uint32 // SrcL4 | DstL4<<16
 	tag    uint16 // in bucket
+	hash   uint64 // of the tuple
 	bucket *bucket
 	near   [3]uintptr // lines to be brought near
 }
@@ -132,7 +133,7 @@ func (l *Lane) Read(q *Probe, d []byte) bool {
 	if q.Proto != packet.UDP && (q.Proto != packet.TCP || len(d) < q.L4+20) {
 		return false
 	}
-	q.Data = d
+	q.Data, q.hash = d, hash
 	var n uint32
 	n, q.tag = locate(hash, l.buckets, l.mask)
 	n, at := chunkOf(n, chunkBuckets, manyBuckets)

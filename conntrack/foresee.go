@@ -49,6 +49,30 @@ func (l *Lane) foresee(q *Probe) (near [3]uintptr) {
 	return near
 }
 
+// absence is the hash of a tuple that no connection has, for as long as nothing
+// is entered. The zero value says nothing.
+type absence struct {
+	hash    uint64
+	inserts uint64 // the index's, when it was looked, and one more
+}
+
+// Absent reports that no connection has the tuple of a packet that Read has
+// taken, which Track then need not find out again. False says nothing. It is
+// for who has the table for himself.
+func (tb *Table) Absent(q *Probe) bool {
+	b, tag := tb.index.home(q.hash)
+	if tb.index.any(b, tag) {
+		return false
+	}
+	tb.absent = absence{q.hash, tb.index.inserts + 1}
+	return true
+}
+
+// isAbsent reports that Absent was said of a hash.
+func (tb *Table) isAbsent(h uint64) bool {
+	return tb.absent.hash == h && tb.absent.inserts == tb.index.inserts+1
+}
+
 // vacancy is what is known to be free for the connection that was made last,
 // so that confirmation does not look again. It holds until something is
 // entered.
@@ -78,8 +102,10 @@ func (tb *Table) Unused(c *Conn, reply *Tuple, now int64) bool {
 		return true
 	}
 	h := tb.hash(reply)
-	if o, _ := tb.lookup(reply, h, anyDir, now); o != nil {
-		return false
+	if b, tag := tb.index.home(h); tb.index.any(b, tag) {
+		if o, _ := tb.lookup(reply, h, anyDir, now); o != nil {
+			return false
+		}
 	}
 	if v != nil {
 		v.reply, v.hash, v.has = *reply, h, true

@@ -102,6 +102,21 @@ func first(m uint64) int {
 	return (at&15-12)*4 + at>>4
 }
 
+// any reports that an entry of a bucket or of those behind it may have the tag.
+func (ix *index) any(b *bucket, tag uint16) bool {
+	spread := uint64(tag) * laneOnes
+	for ; ; b = ix.overAt(b.next) {
+		for m := matches(b.tags[0], b.tags[1], b.tags2, spread); m != 0; m &= m - 1 {
+			if b.ref[first(m)] != 0 {
+				return true
+			}
+		}
+		if b.next == 0 {
+			return false
+		}
+	}
+}
+
 // tag is the tag of an entry.
 func (b *bucket) tag(i int) uint16 {
 	if i >= 8 {
@@ -282,26 +297,32 @@ func (ix *index) split(tb *Table) {
 	if bit := ix.mask + 1; ix.buckets == bit<<1 {
 		ix.mask = ix.mask<<1 | 1
 	}
-	to := ix.at(fresh)
 	chain := *old
 	ix.clear(old)
+	// Where entries go that are appended: each has a place there, or a bucket
+	// behind.
+	to := [2]struct {
+		b *bucket
+		n int
+	}{{b: old}, {b: ix.at(fresh)}}
 	was, is := tagShift(told), tagShift(told+1)
 	for {
-		var low [bucketSlots]uint64 // of the hashes, from bit was on
-		n := 0
-		for ; n < bucketSlots && chain.ref[n] != 0; n++ {
-			if was == is {
-				low[n] = uint64(chain.tag(n))
-			} else {
-				low[n] = tb.hashOf(chain.ref[n]) >> was
+		for i, r := range chain.ref {
+			if r == 0 {
+				break
 			}
-		}
-		for i, r := range chain.ref[:n] {
-			dst := old
-			if low[i]>>(told-was)&1 != 0 {
-				dst = to
+			low := uint64(chain.tag(i)) // of the hash, from bit was on
+			if was != is {
+				low = tb.hashOf(r) >> was
 			}
-			ix.put(dst, uint16(low[i]>>(is-was)), r)
+			dst := &to[low>>(told-was)&1]
+			if dst.n == bucketSlots {
+				n := ix.newOver()
+				ix.setNext(dst.b, n)
+				dst.b, dst.n = ix.overAt(n), 0
+			}
+			ix.set(dst.b, dst.n, uint16(low>>(is-was)), r)
+			dst.n++
 		}
 		over := chain.next
 		if over == 0 {

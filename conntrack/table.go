@@ -44,6 +44,7 @@ type Table struct {
 	outerL3       packet.Family
 	visit         visit      // of the Track that runs
 	vacancy       vacancy    // of the newest connection
+	absent        absence    // of the packet that comes
 	mapped        Tuple      // the reply that NAT chose last
 	scratch       []entryRef // of the bucket that is walked
 

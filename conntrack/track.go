@@ -133,7 +133,11 @@ func (v *visit) resolve(tmpl *Template, zo, zr uint16) bool {
 	}
 	tb.greSource(t, v.b)
 	h := tb.hash(t)
-	c, d := tb.lookupIn(t, h, zo, zr, v.now)
+	var c *Conn
+	var d Dir
+	if zo != zr || !tb.isAbsent(h) {
+		c, d = tb.lookupIn(t, h, zo, zr, v.now)
+	}
 	if c == nil {
 		reply, ok := t.Inverse()
 		if !ok {

@@ -73,6 +73,7 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 					m.router.Advance(t)
 				}
 			}
+			fresh := false
 			if q := &group[i%stride]; open && q.Ready {
 				if w := l.short(y, q, a.In, last); w != nil {
 					s.out = w.send(s.out, q)
@@ -80,8 +81,9 @@ func (m *Machine) ReceiveBatch(in []Arrival, now int64, results []Result) []Resu
 					m.env.CT.Reap()
 					continue
 				}
+				fresh = q.Conn == nil && m.env.CT.Absent(q)
 			}
-			*r = m.walk(a, last)
+			*r = m.walk(a, fresh, last)
 			if r.Steps != nil {
 				r.Steps = slices.Clone(r.Steps)
 			}

@@ -121,6 +121,7 @@ func (s *sink) Log(t *hook.Traversal, l hook.LogRecord) {
 // more than rounding.
 func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now int64) (r Result) {
 	m.begin(now)
+	fresh := false
 	if m.open() && direct(in, &link) {
 		y, l := &m.memory.paths, &m.lane
 		q := &l.probes[0][0]
@@ -134,13 +135,15 @@ func (m *Machine) Receive(in *iface.Iface, link packet.Link, data []byte, now in
 				r.forwarded(m.sink.sent(), q.Conn, w.info)
 				return r
 			}
+			fresh = q.Conn == nil && m.env.CT.Absent(q)
 		}
 	}
-	return m.walk(&Arrival{In: in, Link: link, Data: data}, now)
+	return m.walk(&Arrival{In: in, Link: link, Data: data}, fresh, now)
 }
 
-// walk carries a packet that cannot go the short way.
-func (m *Machine) walk(a *Arrival, now int64) Result {
+// walk carries a packet that cannot go the short way. fresh: it has no
+// connection.
+func (m *Machine) walk(a *Arrival, fresh bool, now int64) Result {
 	in := a.In
 	if m.watcher != nil {
 		m.watching = m.watcher.Want(in, a.Data, now)
@@ -149,7 +152,7 @@ func (m *Machine) walk(a *Arrival, now int64) Result {
 		return m.refuse(hook.ReasonMalformed)
 	}
 	m.t.In = in
-	if m.recall() {
+	if !fresh && m.recall() {
 		return m.done()
 	}
 	f := m.router.Receive(&m.t)

@@ -175,7 +175,7 @@ func (w *Worker) walk(a *Arrival, now int64) (r Result) {
 	m.workers.mu.Lock()
 	defer m.workers.mu.Unlock()
 	m.begin(now)
-	r = m.walk(a, now)
+	r = m.walk(a, false, now)
 	w.keep(&r, a.Data)
 	if m.ready {
 		m.env.CT.Reap()
