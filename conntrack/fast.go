@@ -248,7 +248,7 @@ func (l *Lane) Judge(q *Probe, now int64) bool {
 		if n := int(binary.BigEndian.Uint16(b[4:])); n < 8 || n > len(b) {
 			return false
 		}
-		if tb.cfg.Checksum && !q.Offload.Good() && b[6]|b[7] != 0 && !sumOK(q) {
+		if tb.cfg.Checksum && !q.Offload.Good() && b[6]|b[7] != 0 && !packet.PlainSumOK(q.Data, q.L4, q.Proto) {
 			return false
 		}
 		switch {
@@ -260,7 +260,7 @@ func (l *Lane) Judge(q *Probe, now int64) bool {
 			timeout = tb.timeout(c, 1, tb.cfg.UDPStreamTimeout)
 		}
 	} else {
-		if tb.cfg.Checksum && !q.Offload.Good() && !sumOK(q) {
+		if tb.cfg.Checksum && !q.Offload.Good() && !packet.PlainSumOK(q.Data, q.L4, q.Proto) {
 			return false
 		}
 		var ok bool
@@ -307,35 +307,4 @@ func (tb *Table) judgeTCP(c *Conn, d Dir, b []byte) (timeout int64, ok bool) {
 	t.moveWindow(d, &s, s.seq, s.ack, s.end, sack)
 	t.lastClass, t.lastDir = classAck, d
 	return tb.tcpRefresh(c, t, TCPEstablished, classAck), true
-}
-
-// sumOK verifies the checksum of layer 4. The pseudo header's addresses stand
-// right before it.
-func sumOK(q *Probe) bool {
-	d, le := q.Data, binary.LittleEndian
-	n := len(d) - q.L4
-	b := d[12:]
-	if q.Family == packet.IPv6 {
-		b = d[8:]
-	}
-	s, c := uint64(bits.ReverseBytes16(uint16(n)))+uint64(q.Proto)<<8, uint64(0)
-	for len(b) >= 32 {
-		s, c = bits.Add64(s, le.Uint64(b), c)
-		s, c = bits.Add64(s, le.Uint64(b[8:]), c)
-		s, c = bits.Add64(s, le.Uint64(b[16:]), c)
-		s, c = bits.Add64(s, le.Uint64(b[24:]), c)
-		b = b[32:]
-	}
-	if len(b) >= 16 {
-		s, c = bits.Add64(s, le.Uint64(b), c)
-		s, c = bits.Add64(s, le.Uint64(b[8:]), c)
-		b = b[16:]
-	}
-	if len(b) >= 8 {
-		s, c = bits.Add64(s, le.Uint64(b), c)
-		b = b[8:]
-	}
-	// The last bytes are the upper ones of the packet's last eight.
-	s, c = bits.Add64(s, le.Uint64(d[len(d)-8:])>>(64-8*uint(len(b))), c)
-	return packet.FoldWords(s, c) == 0xffff
 }

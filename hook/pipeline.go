@@ -21,6 +21,7 @@ type Entry struct {
 type Pipeline struct {
 	entries []Entry
 	at      [NumPoints][]Entry
+	fns     [NumPoints][]Func // of at, side by side
 }
 
 // New sorts entries into a pipeline: by priority, and of equals the later one
@@ -34,6 +35,9 @@ func New(entries []Entry) *Pipeline {
 	for i := range p.at {
 		at := p.at[i]
 		sort.SliceStable(at, func(a, b int) bool { return at[a].Pri < at[b].Pri })
+		for _, e := range at {
+			p.fns[i] = append(p.fns[i], e.Fn)
+		}
 	}
 	return p
 }
@@ -52,11 +56,13 @@ func (p *Pipeline) At(pt Point) []Entry { return p.at[pt] }
 // function of the engine gives its own.
 func (p *Pipeline) Run(pt Point, t *Traversal) Verdict {
 	t.Point = pt
-	at := p.at[pt]
-	for i := range at {
-		v := at[i].Fn(t)
+	for _, fn := range p.fns[pt] {
+		v := fn(t)
+		if v == Accept {
+			continue
+		}
 		for v == Repeat {
-			v = at[i].Fn(t)
+			v = fn(t)
 		}
 		switch v {
 		case Accept:

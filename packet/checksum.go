@@ -165,10 +165,46 @@ func (p *Packet) L4ChecksumOK() bool {
 		}
 		return Fold(Sum(b, PseudoSum(p.Family, p.Src(), p.Dst(), p.Proto, n))) == 0xffff
 	}
+	if (p.Proto == TCP || p.Proto == UDP) && (p.Family == IPv4 && p.L4 == 20 || p.Family == IPv6 && p.L4 == 40) && len(b) >= 8 && len(b) <= 0xffff {
+		return PlainSumOK(p.Data, p.L4, p.Proto)
+	}
 	// An ICMP message of nothing but zeros adds up to zero, and is good: Linux's
 	// sum of a buffer begins with all ones (csum_partial).
 	sum := Fold(Sum(b, p.pseudo(len(b))))
 	return sum == 0xffff || sum == 0
+}
+
+// PlainSumOK verifies the checksum of TCP or UDP right behind an IP header
+// without options, which is l4 bytes long and has the addresses of the pseudo
+// header at its end. d ends with the datagram.
+//
+// Precondition: 8 <= len(d)-l4 <= 65535.
+func PlainSumOK(d []byte, l4 int, proto uint8) bool {
+	le := binary.LittleEndian
+	b := d[12:]
+	if l4 == 40 {
+		b = d[8:]
+	}
+	s, c := uint64(bits.ReverseBytes16(uint16(len(d)-l4)))+uint64(proto)<<8, uint64(0)
+	for len(b) >= 32 {
+		s, c = bits.Add64(s, le.Uint64(b), c)
+		s, c = bits.Add64(s, le.Uint64(b[8:]), c)
+		s, c = bits.Add64(s, le.Uint64(b[16:]), c)
+		s, c = bits.Add64(s, le.Uint64(b[24:]), c)
+		b = b[32:]
+	}
+	if len(b) >= 16 {
+		s, c = bits.Add64(s, le.Uint64(b), c)
+		s, c = bits.Add64(s, le.Uint64(b[8:]), c)
+		b = b[16:]
+	}
+	if len(b) >= 8 {
+		s, c = bits.Add64(s, le.Uint64(b), c)
+		b = b[8:]
+	}
+	// The last bytes are the upper ones of the packet's last eight.
+	s, c = bits.Add64(s, le.Uint64(d[len(d)-8:])>>(64-8*uint(len(b))), c)
+	return FoldWords(s, c) == 0xffff
 }
 
 // pseudo is the pseudo header's sum, or zero for ICMP over IPv4.

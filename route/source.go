@@ -12,6 +12,9 @@ import (
 // to is valid, shares a subnet with it; else the first of that scope, else one
 // of another interface. Linux: net/ipv4/devinet.c inet_select_addr.
 func (t *Table) selectAddr4(dev *iface.Iface, to netip.Addr, scope iface.Scope) (found netip.Addr) {
+	if len(dev.Addrs) == 1 {
+		to = netip.Addr{} // there is nothing to choose
+	}
 	for i := range dev.Addrs {
 		a := &dev.Addrs[i]
 		if !a.Prefix.Addr().Is4() || a.Secondary || min(a.Scope, iface.Host) > scope {

@@ -188,8 +188,8 @@ func compare(t *testing.T, k *kernel, m *model, what, dev string, data []byte) b
 	t.Helper()
 	m.now = time.Now().UnixNano()
 	want := k.inject(dev, data)
-	// A time stamp option may have either time.
-	stamped := data[0]>>4 == 4 && data[0]&15 > 5 && midnight(m.now) != midnight(time.Now().UnixNano())
+	// A time stamp option or reply may have either time.
+	stamped := data[0]>>4 == 4 && (data[0]&15 > 5 || data[9] == packet.ICMP) && midnight(m.now) != midnight(time.Now().UnixNano())
 	fate, got := m.inject(dev, data)
 	if stamped {
 		return true
