@@ -35,6 +35,7 @@ var names = map[string]string{
 	"ipv6-router":     "sixes.pcapng",
 	"attack":          "attack.pcapng",
 	"helpers":         "office.pcapng",
+	"customers":       "customers.pcapng",
 }
 
 // left is a packet that left a machine.

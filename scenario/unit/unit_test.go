@@ -41,25 +41,27 @@ func TestThePageShowsWhatWorks(t *testing.T) {
 	}
 }
 
-// TestNamesOpenAddresses runs the tests of the example that filters names.
-func TestNamesOpenAddresses(t *testing.T) {
-	file := filepath.Join("..", "..", "examples", "egress", "egress.test")
-	src, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, errs := unit.Parse(file, src)
-	res, more := f.Run("")
-	for _, err := range append(errs, more...) {
-		t.Error(err)
-	}
-	for _, r := range res {
-		for _, f := range r.Fails {
-			t.Errorf("%s: %s\n expected %s\n got %s", r.Name, f.Packet.Text, f.Packet.Want.Text, f.Got)
+// TestTheExamplesHold runs the tests of the examples.
+func TestTheExamplesHold(t *testing.T) {
+	for _, name := range []string{"egress", "customers"} {
+		file := filepath.Join("..", "..", "examples", name, name+".test")
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(res) < 4 {
-		t.Errorf("%d tests ran", len(res))
+		f, errs := unit.Parse(file, src)
+		res, more := f.Run("")
+		for _, err := range append(errs, more...) {
+			t.Error(err)
+		}
+		for _, r := range res {
+			for _, f := range r.Fails {
+				t.Errorf("%s: %s\n expected %s\n got %s", r.Name, f.Packet.Text, f.Packet.Want.Text, f.Got)
+			}
+		}
+		if len(res) < 4 {
+			t.Errorf("%s: %d tests ran", name, len(res))
+		}
 	}
 }
 
