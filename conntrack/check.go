@@ -10,7 +10,7 @@ import (
 // share a tuple, each is reachable by both of its own and by its name, no slot
 // is lost, the by-source chains are whole, no record is kept from workers, no
 // extension and no expectation is lost. Those of packets that are under way need
-// not be confirmed. It is for tests: it looks at everything.
+// not be confirmed, nor those of packets that wait outside (Keep). It is for tests: it looks at everything.
 func (tb *Table) Check(underWay ...*Conn) error {
 	if len(tb.dead) != 0 || len(tb.held) != 0 {
 		return fmt.Errorf("%d dead slots and %d kept ones between packets", len(tb.dead), len(tb.held))
@@ -35,6 +35,9 @@ func (tb *Table) Check(underWay ...*Conn) error {
 		}
 		if h := tb.extOf(c); h != nil && h.waits && h.children > 0 && c.Status&Dying != 0 {
 			continue // it ended, and its children have not
+		}
+		if k := tb.keeps[slot]; k != nil && (k.waits || c.Status&(Confirmed|Dying) == 0) {
+			continue // of a packet that waits outside
 		}
 		if c.Status&Confirmed == 0 && slices.Contains(underWay, c) {
 			continue

@@ -19,6 +19,8 @@ func (tb *Table) Kill(c *Conn, now int64) bool {
 	tb.dead = append(tb.dead, c.index)
 	if h := tb.extOf(c); h != nil && h.children > 0 {
 		h.kept = true
+	} else if k := tb.keeps[c.index]; k != nil {
+		k.counts = true
 	} else {
 		tb.count--
 	}
@@ -54,7 +56,7 @@ func (tb *Table) killAcct(c *Conn, info Info, p *packet.Packet, now int64) {
 // connection from Track calls it, not one that an answer to it makes.
 func (tb *Table) Release(ref Ref) {
 	c := ref.Conn
-	if c != nil && c.Status&(Confirmed|Dying) == 0 {
+	if c != nil && c.Status&(Confirmed|Dying) == 0 && tb.keeps[c.index] == nil {
 		tb.Kill(c, tb.visit.now)
 	}
 }
@@ -72,6 +74,10 @@ func (tb *Table) Reap() {
 func (tb *Table) reap() {
 	for _, slot := range tb.dead {
 		c := tb.conn(slot)
+		if k := tb.keeps[slot]; k != nil {
+			k.waits = true
+			continue
+		}
 		if h := tb.extOf(c); h != nil && h.kept {
 			if h.children > 0 {
 				h.waits = true

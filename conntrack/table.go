@@ -53,6 +53,8 @@ type Table struct {
 	helpers []Helper
 	expects expects
 	greKeys []greKey
+	// keeps is by slot the connections of packets that wait outside.
+	keeps map[uint32]*keeping
 
 	mappings mappings
 }

@@ -91,6 +91,10 @@ type Config struct {
 	// Idle is told when a timer of -j IDLETIMER ran out, and when it did: with
 	// the next packet or Tick. Nil for nobody.
 	Idle func(t *xtables.IdleTimer, at int64)
+	// Queues are those of -j NFQUEUE to which somebody listens; see SetQueue. A
+	// packet for another goes on if its rule has --queue-bypass, else it is
+	// dropped.
+	Queues map[uint16]hook.QueueSpec
 	// Log takes what rules log, beside Result.Logs; nil for nobody.
 	Log hook.Logger
 }
@@ -145,6 +149,7 @@ func New(c Config) (*Machine, []error) {
 	}
 	m.lane.ct = m.env.CT.Lane()
 	m.shared.Sets = ipset.New(key.Uint32)
+	m.shared.HashSeed = NewRand(c.Seed ^ 0x7175657565000000).Uint32()
 	if line, col, msg := ipsettext.Load(m.shared.Sets, c.Sets.Text, c.Start); line > 0 {
 		errs = append(errs, &xtables.Error{Pos: xtables.Pos{File: c.Sets.Name, Line: line, Col: col}, Msg: msg})
 	}
@@ -192,6 +197,9 @@ func New(c Config) (*Machine, []error) {
 	m.pipe = m.pipeline()
 	m.router = router.New(rc, &m.env, m.pipe, &m.sink)
 	m.router.OnLearned(m.forget)
+	for num, s := range c.Queues {
+		m.SetQueue(num, &s)
+	}
 	m.memory.on = !c.Forgetful
 	if c.Setup != nil {
 		if errs := c.Setup(m); len(errs) > 0 {

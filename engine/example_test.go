@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"weir/engine"
+	"weir/hook"
 	"weir/iface"
 	"weir/packet"
 	"weir/route"
@@ -56,6 +57,57 @@ COMMIT
 	// wan0 forward
 	//   lan0 sees 198.51.100.1 > 192.0.2.10
 	// wan0 drop policy
+}
+
+// slow looks at packets and makes up its mind later.
+type slow struct{ ids []uint64 }
+
+func (s *slow) Queued(q *hook.Queued) hook.Answer {
+	fmt.Println("queue", q.Queue, q.Point, addrs(q.Data))
+	s.ids = append(s.ids, q.ID)
+	return hook.Answer{Verdict: hook.Stolen} // decided later
+}
+
+// A program that decides about new connections, as behind NFQUEUE.
+func ExampleMachine_Verdict() {
+	const rules = `*filter
+:FORWARD DROP
+-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A FORWARD -m mark --mark 1 -j ACCEPT
+-A FORWARD -m conntrack --ctstate NEW -j NFQUEUE --queue-num 7
+COMMIT
+`
+	dev := func(index int, name, addr string) *iface.Iface {
+		return &iface.Iface{Index: index, Name: name, MTU: 1500, Addrs: []iface.Addr{{Prefix: netip.MustParsePrefix(addr)}}}
+	}
+	lan, wan := dev(2, "lan0", "192.0.2.1/24"), dev(3, "wan0", "203.0.113.2/24")
+	program := &slow{}
+	m, errs := engine.New(engine.Config{
+		Ifaces: []*iface.Iface{lan, wan},
+		Rules4: engine.Text{Name: "rules.v4", Text: []byte(rules)},
+		Sysctl: map[string]string{"net.ipv4.ip_forward": "1"},
+		Queues: map[uint16]hook.QueueSpec{7: {Listener: program}},
+	})
+	if len(errs) > 0 {
+		fmt.Println(errs)
+		return
+	}
+	for _, to := range []string{"203.0.113.7", "203.0.113.8"} {
+		fmt.Println(m.Receive(lan, packet.Link{}, udp("192.0.2.10", to, 4000, 53), 0).Verdict)
+	}
+	// Later, and in any order: the rules are asked again about the second packet,
+	// which has a mark by now, and the first is dropped.
+	r, _ := m.Verdict(program.ids[1], hook.Answer{Verdict: hook.Repeat, Mark: 1, Marked: true}, 5e9)
+	fmt.Println(r.Verdict, r.Out[0].Dev.Name, addrs(r.Out[0].Data))
+	r, _ = m.Verdict(program.ids[0], hook.Answer{Verdict: hook.Drop}, 5e9)
+	fmt.Println(r.Verdict, r.Reason)
+	// Output:
+	// queue 7 FORWARD 192.0.2.10 > 203.0.113.7
+	// held
+	// queue 7 FORWARD 192.0.2.10 > 203.0.113.8
+	// held
+	// forward wan0 192.0.2.10 > 203.0.113.8
+	// drop listener
 }
 
 // udp builds an empty datagram.

@@ -16,7 +16,8 @@ import (
 //
 // As in Linux, masqueraded connections end when the interface by which they left
 // went down (or is gone), or lost the address that they use; SetNetwork returns
-// how many. All others stay and are routed anew. Path MTUs are forgotten.
+// how many. All others stay and are routed anew. Path MTUs are forgotten. Packets that wait in
+// a queue are dropped if an interface of theirs went down.
 func (m *Machine) SetNetwork(ifaces []*iface.Iface, routes []route.Route, now int64) (ended int) {
 	if !m.ready {
 		return 0
@@ -26,6 +27,7 @@ func (m *Machine) SetNetwork(ifaces []*iface.Iface, routes []route.Route, now in
 		ifaces = append([]*iface.Iface{m.env.Routes.Loopback()}, ifaces...)
 	}
 	before, set := m.env.Ifaces, iface.NewSet(ifaces...)
+	m.router.ChangeIfaces(set, m.lost)
 	m.env.Ifaces = set
 	m.router.SetRoutes(route.New(set, left(before, routes), m.routing))
 	for _, old := range before.All() {

@@ -50,38 +50,33 @@ func (p *Pipeline) With(e Entry) *Pipeline {
 // At lists the functions of a point in running order. It must not be changed.
 func (p *Pipeline) At(pt Point) []Entry { return p.at[pt] }
 
-// Run passes a packet through the functions of a point and returns Accept,
-// Drop or Stolen. Nobody listens to a queue: a packet for one goes on to the next
-// function if it may bypass, else it is dropped (Linux: nf_queue). A drop without a reason gets ReasonUser, since every
-// function of the engine gives its own.
-func (p *Pipeline) Run(pt Point, t *Traversal) Verdict {
+// Run passes a packet through the functions of a point, from number from on, and
+// returns Accept, Drop, Stolen, or Queue with the number of the function that
+// said so. A drop without a reason gets ReasonUser, since every function of the
+// engine gives its own.
+func (p *Pipeline) Run(pt Point, t *Traversal, from int) (Verdict, int) {
 	t.Point = pt
-	for _, fn := range p.fns[pt] {
-		v := fn(t)
+	fns := p.fns[pt]
+	for i := from; i < len(fns); i++ {
+		v := fns[i](t)
 		if v == Accept {
 			continue
 		}
 		for v == Repeat {
-			v = fn(t)
+			v = fns[i](t)
 		}
 		switch v {
 		case Accept:
 		case Stop:
-			return Accept
-		case Queue:
-			if !t.QueueBypass {
-				t.Why = ReasonQueue
-				return Drop
-			}
-			t.QueueBypass = false
+			return Accept, i
 		case Drop:
 			if t.Why == NoReason {
 				t.Why = ReasonUser
 			}
-			return Drop
+			return Drop, i
 		default:
-			return v
+			return v, i
 		}
 	}
-	return Accept
+	return Accept, len(fns)
 }

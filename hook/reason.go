@@ -40,6 +40,9 @@ const (
 	ReasonNATExhausted          // no endpoint is free for an endpoint-independent mapping
 	ReasonNATFiltered           // to a mapping whose filtering does not let the sender in
 	ReasonAssigned              // given to a socket by TPROXY, and not routed to this machine
+	ReasonQueueFull             // as many packets wait in its queue as may
+	ReasonQueueShared           // not queued: another packet has its new connection too
+	ReasonListener              // dropped by who listens to its queue, or the queue was closed
 	NumReasons
 )
 
@@ -49,6 +52,7 @@ var reasonNames = [NumReasons]string{
 	"frag-timeout", "frag-memory", "table-full", "tracker", "clash", "dying", "nat-failed",
 	"nat-route-change", "not-local", "broadcast", "queue", "no-socket", "user", "helper",
 	"synproxy", "nat-exhausted", "nat-filtered", "assigned",
+	"queue-full", "queue-shared", "listener",
 }
 
 // String is the reason as JSON and text show it; empty for NoReason.

@@ -54,7 +54,13 @@ func (r *Router) forward(p *passage) Fate {
 	if f, done := r.run(hook.Forward, p); done {
 		return f
 	}
-	if four && p.opt.length > 0 {
+	return r.forwarded(p)
+}
+
+// forwarded goes on behind FORWARD. Linux: ip_forward_finish,
+// ip6_forward_finish.
+func (r *Router) forwarded(p *passage) Fate {
+	if p.t.Pkt.Family == packet.IPv4 && p.opt.length > 0 {
 		r.forwardOptions(p)
 	}
 	return r.output(p)

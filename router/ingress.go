@@ -18,11 +18,17 @@ func (r *Router) receive(p *passage) Fate {
 			return p.drop(why)
 		}
 	}
-	before := t.Pkt.Dst()
+	p.before = t.Pkt.Dst()
 	if f, done := r.run(hook.Prerouting, p); done {
 		return f
 	}
-	if t.Route.Type != route.None && t.Pkt.Dst() != before {
+	return r.received(p)
+}
+
+// received goes on behind PREROUTING. Linux: ip_rcv_finish, ip6_rcv_finish.
+func (r *Router) received(p *passage) Fate {
+	t := p.t
+	if t.Route.Type != route.None && t.Pkt.Dst() != p.before {
 		// The way was known since the packet left this machine for lo.
 		t.Route = route.Result{}
 	}

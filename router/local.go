@@ -25,6 +25,13 @@ func (r *Router) deliver(p *passage) Fate {
 	if f, done := r.run(hook.Input, p); done {
 		return f
 	}
+	return r.delivered(p)
+}
+
+// delivered goes on behind INPUT. Linux: ip_local_deliver_finish,
+// ip6_input_finish.
+func (r *Router) delivered(p *passage) Fate {
+	t := p.t
 	if r.cfg.Handover {
 		r.sink.Transmit(r.lo, t.Pkt, t)
 		return Delivered

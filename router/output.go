@@ -139,7 +139,14 @@ func (r *Router) output(p *passage) Fate {
 	if f, done := r.run(hook.Postrouting, p); done {
 		return f
 	}
-	if !four && r.takesToo(t) && !r.loopCopy(p) {
+	return r.posted(p)
+}
+
+// posted goes on behind POSTROUTING. Linux: ip_finish_output,
+// ip6_finish_output.
+func (r *Router) posted(p *passage) Fate {
+	t := p.t
+	if t.Pkt.Family == packet.IPv6 && r.takesToo(t) && !r.loopCopy(p) {
 		return p.drop(hook.ReasonTTL)
 	}
 	return r.finish(p)
@@ -183,15 +190,20 @@ func (r *Router) loopCopy(p *passage) (goesOn bool) {
 		r.put(c)
 		return goesOn
 	}
-	c.copyOf = t.Out
-	c.keep = true
-	r.loop = append(r.loop, c)
-	if r.top.t != nil && r.top.t == t && !r.draining {
+	r.copied(c)
+	if r.top.t != nil && r.top.t == t && !r.top.back && !r.draining {
 		// A program's packet: Linux takes the copy in at once, before it goes
 		// on with the packet itself.
 		r.drainLoop()
 	}
 	return goesOn
+}
+
+// copied takes a copy in again.
+func (r *Router) copied(c *passage) Fate {
+	c.copyOf, c.keep = c.t.Out, true
+	r.loop = append(r.loop, c)
+	return looped
 }
 
 // transmit hands one packet of p to its interface. pk is p's own packet or a

@@ -68,16 +68,19 @@ type Router struct {
 	learned  func()             // path MTUs changed
 	proxied  conntrack.Template // of what the SYN proxy sends to servers
 	options  [40]byte
+	queues   queues
 }
 
 // passage is what the router knows of a packet under way beside its traversal.
 type passage struct {
-	t    *hook.Traversal
-	opt  options
-	own  hook.Traversal // t points here for packets that the router made
-	pkt  packet.Packet
-	keep bool // it entered lo: whoever takes it out there releases it
-	top  bool
+	t   *hook.Traversal
+	opt options
+	// before is the destination on the way into PREROUTING.
+	before packet.Addr
+	own    hook.Traversal // t points here for packets that the router made
+	pkt    packet.Packet
+	keep   bool // it entered lo: whoever takes it out there releases it
+	top    bool
 	// attached: the connection belongs to the packet that caused this one.
 	attached bool
 	// direct: the sender is a neighbour (fib_validate_source returned 1).
@@ -87,6 +90,8 @@ type passage struct {
 	// made: the router made the packet, and may cut it for IPv6 too.
 	made bool
 	fate Fate
+	// back: it was held in a queue before.
+	back bool
 	// copyOf is the interface of a multicast of which this is the copy for
 	// the machine itself.
 	copyOf *iface.Iface
@@ -194,7 +199,13 @@ func (r *Router) carry(t *hook.Traversal, way func(*passage) Fate) Fate {
 	}
 	r.now = t.Now
 	p := &r.top
-	p.t, p.opt, p.top, p.keep, p.attached, p.direct, p.noRoute = t, options{}, true, false, false, false, false
+	p.t, p.opt, p.top, p.keep, p.attached, p.direct, p.noRoute, p.made, p.back, p.copyOf = t, options{}, true, false, false, false, false, false, false, nil
+	return r.to(p, way)
+}
+
+// to carries the packet that came into the machine to its end.
+func (r *Router) to(p *passage, way func(*passage) Fate) Fate {
+	t := p.t
 	r.active = append(r.active, p)
 	f := way(p)
 	r.active = r.active[:len(r.active)-1]
@@ -282,12 +293,21 @@ func (r *Router) run(pt hook.Point, p *passage) (fate Fate, done bool) {
 	if t.Trace.On() {
 		defer t.Trace.SetHook(t.Trace.SetHook(pt.String()))
 	}
-	switch r.pipe.Run(pt, t) {
+	v, at := r.pipe.Run(pt, t, 0)
+	if v == hook.Queue {
+		v = r.queue(p, r.pipe, at)
+	}
+	return r.ran(p, v)
+}
+
+// ran is what a verdict of a hook point means for a packet.
+func (r *Router) ran(p *passage, v hook.Verdict) (fate Fate, done bool) {
+	switch v {
 	case hook.Accept:
 		return 0, false
 	case hook.Stolen:
-		switch {
-		case t.Taken && pt == hook.Input:
+		switch t := p.t; {
+		case t.Taken && t.Point == hook.Input:
 			return Delivered, true
 		case t.Taken:
 			return Dropped, true // as what REJECT answers

@@ -15,8 +15,9 @@ const (
 	KindDefrag    Kind = "defrag"
 	KindConfirm   Kind = "confirm"
 	KindHelper    Kind = "helper"
-	KindEmit      Kind = "emit" // the machine answered with a packet of its own; its steps follow
-	KindHook      Kind = "hook" // a function of the library's user
+	KindEmit      Kind = "emit"  // the machine answered with a packet of its own; its steps follow
+	KindHook      Kind = "hook"  // a function of the library's user
+	KindQueue     Kind = "queue" // the packet was handed to who listens to a queue, or came back
 )
 
 // Step is one thing that happened to the packet. Fields that do not apply are

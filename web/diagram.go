@@ -151,7 +151,7 @@ func (d *diagram) boxes() (in, pre, route, fwd, post, out, input, local, output 
 	out = place("sent", boxRow{"packets", c.tx, "own", ""})
 	input = c.hook("INPUT", "in", "mangle", "filter", "security", "nat src", "confirm")
 	local = place("this machine")
-	c.lost(local, "no-socket", "queue")
+	c.lost(local, "no-socket", "queue", "queue-full", "queue-shared", "listener")
 	output = c.hook("OUTPUT", "out", "defrag", "raw", "conntrack", "mangle", "nat dst", "filter", "security")
 	return
 }

@@ -7,6 +7,8 @@ import "weir/ipset"
 type Shared struct {
 	// Sets are the machine's sets; nil is none.
 	Sets *ipset.Sets
+	// HashSeed is of hashes that strangers must not foresee.
+	HashSeed uint32
 
 	named map[string]*named
 	// idleNext is when the next timer runs out, 0 if that is not known yet.

@@ -1,9 +1,11 @@
 package target
 
 import (
+	"encoding/binary"
 	"strings"
 
 	"weir/hook"
+	"weir/internal/jhash"
 	"weir/packet"
 	"weir/xtables"
 	"weir/xtables/args"
@@ -15,13 +17,14 @@ func NFQueue() xtables.TargetExt {
 		Name: "NFQUEUE", Families: xtables.Both,
 		Options: append(one("queue-num", "queue-balance"), flags("queue-bypass", "queue-cpu-fanout")...),
 		Parse:   parseNFQueue,
-		Doc:     "all options; the queue of a balance is chosen by another hash than the kernel's, which is seeded at random; one processor",
+		Doc:     "all options; `engine.Config.Queues` says who listens; the hash of a balance is the kernel's, its seed the machine's; one processor",
 	}
 }
 
 type nfqueueTarget struct {
 	first, n       uint16
 	bypass, fanout bool
+	seed           uint32
 }
 
 func parseNFQueue(_ *xtables.Context, given []xtables.Given) (xtables.Target, error) {
@@ -58,23 +61,30 @@ func parseNFQueue(_ *xtables.Context, given []xtables.Given) (xtables.Target, er
 	return m, nil
 }
 
+// Bind takes the seed of the hash.
+func (m *nfqueueTarget) Bind(s *xtables.Shared) error {
+	m.seed = s.HashSeed
+	return nil
+}
+
 func (m *nfqueueTarget) Do(t *hook.Traversal) xtables.Code {
 	t.QueueNum, t.QueueBypass = m.first, m.bypass
 	if m.n > 1 && !m.fanout {
-		t.QueueNum += uint16(uint64(flowHash(t.Pkt)) * uint64(m.n) >> 32)
+		t.QueueNum += uint16(uint64(queueHash(t.Pkt, m.seed)) * uint64(m.n) >> 32)
 	}
 	return xtables.Queue
 }
 
-// flowHash is the same for both directions of a pair of addresses.
-func flowHash(p *packet.Packet) uint32 {
-	a, b := p.Src(), p.Dst()
-	h := uint32(2166136261)
-	for i := range a {
-		h = (h ^ uint32(a[i]^b[i])) * 16777619
-		h = (h ^ uint32(a[i]&b[i])) * 16777619
+// queueHash is the same for both directions of a pair of addresses. It takes
+// words as they lie in a little-endian memory. Linux: hash_v4, hash_v6.
+func queueHash(p *packet.Packet, seed uint32) uint32 {
+	word := func(at int) uint32 { return binary.LittleEndian.Uint32(p.Data[at:]) }
+	if p.Family == packet.IPv4 {
+		a, b := word(12), word(16)
+		return jhash.Words([]uint32{min(a, b), max(a, b), uint32(p.Proto)}, seed)
 	}
-	return h ^ h>>15
+	a, b := word(20), word(36)
+	return jhash.Words([]uint32{min(a, b), max(a, b), min(word(12), word(28))}, seed)
 }
 
 func (m *nfqueueTarget) AppendArgs(b []byte) []byte {
